@@ -1,0 +1,1 @@
+"""Data: in-memory tables, the readers of the real data sets, and the simulated shop (``marketplace``)."""
