@@ -1,0 +1,161 @@
+"""The learner's progress: one SQLite file that several notebooks may write at once.
+
+A file that cannot be read is set aside, never deleted; where nothing can be written, progress lives in memory.
+"""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+
+import platformdirs
+
+from mtl_tutorial.classroom.panel import show_panel
+
+SCHEMA_VERSION = 1
+WAIT = 10.0     # seconds to wait for another notebook that is writing
+
+
+def state_folder() -> Path:
+    """Return where progress is kept: ``$MTL_TUTORIAL_STATE``, or the user's data folder."""
+    asked = os.environ.get("MTL_TUTORIAL_STATE")
+    return Path(asked).expanduser().absolute() if asked else platformdirs.user_data_path("mtl_tutorial", False)
+
+
+def progress() -> "Progress":
+    """Return the progress kept in the state folder, opened at first use."""
+    return _open(state_folder())
+
+
+@lru_cache
+def _open(folder: Path) -> "Progress":
+    return Progress(folder)
+
+
+class Progress:
+    """A log of what the learner did: (when, kind, subject, detail), questioned by a few methods.
+
+    Kinds are ``attempt`` (detail: ``solved`` or the kind of error), ``hint`` (its number) and ``answer``
+    (``right`` or ``wrong``).
+
+    Args:
+        folder: holds ``progress.sqlite``; made if need be.
+    """
+
+    def __init__(self, folder: Path):
+        self.path = folder / "progress.sqlite"
+        self._memory: sqlite3.Connection | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._prepare()
+        except (OSError, sqlite3.OperationalError) as reason:
+            self._keep_in_memory(reason)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether progress will be lost when this notebook's kernel stops."""
+        return self._memory is not None
+
+    def record(self, kind: str, subject: str, detail: str) -> None:
+        """Add one line to the log."""
+        entry = (time.time(), kind, subject, detail)
+        insert = "INSERT INTO log (at, kind, subject, detail) VALUES (?, ?, ?, ?)"
+        try:
+            with self._connection() as db:
+                db.execute(insert, entry)
+        except sqlite3.Error as reason:         # the disk is full, the folder is gone, ...
+            self._keep_in_memory(reason)
+            with self._connection() as db:
+                db.execute(insert, entry)
+
+    def hints_shown(self, exercise: str) -> int:
+        """Return how many hints of an exercise were revealed."""
+        rows = self._query("SELECT COUNT(DISTINCT detail) FROM log WHERE kind = 'hint' AND subject = ?", exercise)
+        return rows[0][0]
+
+    def solved(self) -> set[str]:
+        """Return the ids of the exercises that were once solved."""
+        return {row[0] for row in self._query(
+            "SELECT DISTINCT subject FROM log WHERE kind = 'attempt' AND detail = 'solved'")}
+
+    def attempts(self, exercise: str) -> int:
+        """Return how often an exercise was tried, solved or not."""
+        return self._query("SELECT COUNT(*) FROM log WHERE kind = 'attempt' AND subject = ?", exercise)[0][0]
+
+    def answered(self) -> set[str]:
+        """Return the ids of the quiz questions whose latest answer was right."""
+        return {row[0] for row in self._query(
+            "SELECT subject FROM log WHERE id IN (SELECT MAX(id) FROM log WHERE kind = 'answer' GROUP BY subject) "
+            "AND detail = 'right'")}
+
+    def _query(self, sql: str, *values: str) -> list[tuple]:
+        try:
+            with self._connection() as db:
+                return db.execute(sql, values).fetchall()
+        except sqlite3.Error as reason:
+            self._keep_in_memory(reason)
+            with self._connection() as db:
+                return db.execute(sql, values).fetchall()
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        """Open the file for one transaction, or lend the one in memory."""
+        if self._memory is not None:
+            yield self._memory
+            return
+        with closing(sqlite3.connect(self.path, timeout=WAIT)) as db, db:
+            yield db
+
+    def _prepare(self) -> None:
+        """Make the table in a new file; set a file aside that is damaged or of another making."""
+        found = self.path.stat().st_ino if self.path.exists() else None
+        try:
+            with self._connection() as db:
+                db.execute("BEGIN IMMEDIATE")       # of several notebooks that start together, one makes the table
+                _check_or_create(db)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as damage:
+            self._set_aside(found, damage)
+            with self._connection() as db:
+                db.execute("BEGIN IMMEDIATE")
+                _check_or_create(db)
+
+    def _set_aside(self, found: int | None, damage: Exception) -> None:
+        """Rename the damaged file, unless another notebook has just done so."""
+        if self.path.stat().st_ino != found:
+            return
+        aside = self.path.with_name(f"{self.path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
+        self.path.rename(aside)
+        with suppress(FileNotFoundError):           # what an interrupted write left; it would spoil the new file
+            self.path.with_name(f"{self.path.name}-journal").rename(f"{aside}-journal")
+        show_panel("Your progress starts afresh",
+                   [f"The old file cannot be read ({damage}). It is kept as `{aside}`."])
+
+    def _keep_in_memory(self, reason: Exception) -> None:
+        """Go on without a file, from what can still be read of it."""
+        self._memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        with suppress(sqlite3.Error), closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as old:
+            old.backup(self._memory)
+        _check_or_create(self._memory)
+        show_panel("Your progress is kept in memory only",
+                   [f"`{self.path}` cannot be written ({reason}). Set MTL_TUTORIAL_STATE to a folder that can."])
+
+
+def _check_or_create(db: sqlite3.Connection) -> None:
+    """Make the table in an empty database; raise DatabaseError where what is there is not ours or damaged."""
+    tables = {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if not tables and version == 0:
+        db.execute("CREATE TABLE log (id INTEGER PRIMARY KEY, at REAL, kind TEXT, subject TEXT, detail TEXT)")
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        return
+    columns = [row[1] for row in db.execute("PRAGMA table_info(log)")]
+    if version != SCHEMA_VERSION or columns != ["id", "at", "kind", "subject", "detail"]:
+        raise sqlite3.DatabaseError(f"its schema is version {version}, not {SCHEMA_VERSION}")
+    state = db.execute("PRAGMA quick_check").fetchone()[0]
+    if state != "ok":
+        raise sqlite3.DatabaseError(state)
