@@ -6,6 +6,7 @@ speed of its matrix products instead of the speed of a Python loop over rows.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import NamedTuple
@@ -191,7 +192,7 @@ class Table:
             edges.append(edges[-1] + share * total)
         edges = [round(edge) for edge in edges]
         parts = [((rank >= low) & (rank < high)).nonzero().squeeze(-1)
-                 for low, high in zip(edges, edges[1:], strict=False)]
+                 for low, high in itertools.pairwise(edges)]
         return tuple(self.take(part.to(self.device)) for part in parts)
 
     def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[Tensor]:

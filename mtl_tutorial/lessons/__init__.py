@@ -21,7 +21,8 @@ class Lesson:
     @property
     def notebook(self) -> str:
         """File name of the notebook, e.g. ``01_multi_task_learning.ipynb``."""
-        return f"{self.number}_{self.title.lower().replace(',', '').replace(' ', '_').replace('-', '_')}.ipynb"
+        words = self.title.lower().replace(",", "").replace("-", " ").split()
+        return "_".join([self.number, *words]) + ".ipynb"
 
     @property
     def available(self) -> bool:

@@ -1,0 +1,158 @@
+"""Metrics, and comparisons that say how sure they are.
+
+What scikit-learn has is scikit-learn's; here are the names this field uses and what is missing there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from sklearn import metrics
+
+
+def auc(labels, scores) -> float:
+    """Return the area under the ROC curve: the chance that a positive row outscores a negative one.
+
+    NaN where all labels are equal: it is not defined there.
+    """
+    labels = np.asarray(labels)
+    if labels.min() == labels.max():
+        return float("nan")
+    return float(metrics.roc_auc_score(labels, np.asarray(scores)))
+
+
+def gauc(labels, scores, groups) -> float:
+    """Return the AUC within each group (user), averaged with the groups' rows as weights.
+
+    Groups whose labels are all equal have no AUC and are left out. NaN where no group is left.
+
+    Reference: Zhu et al. 2017, Optimized Cost per Click in Taobao Display Advertising, equation 11.
+    """
+    order = np.lexsort((np.asarray(scores), np.asarray(groups)))
+    labels, scores, groups = (np.asarray(column)[order] for column in (labels, scores, groups))
+    labels = labels.astype(float)
+    _, group, size = np.unique(groups, return_inverse=True, return_counts=True)
+    start = np.cumsum(size) - size
+    rank = np.arange(len(labels)) - start[group] + 1.0                  # 1 … size, within the group
+    tie_starts = np.r_[True, (np.diff(group) != 0) | (np.diff(scores) != 0)]
+    tie = np.cumsum(tie_starts) - 1
+    rank = (np.bincount(tie, rank) / np.bincount(tie))[tie]             # equal scores share their mean rank
+    positives = np.bincount(group, labels)
+    negatives = size - positives
+    mixed = (positives > 0) & (negatives > 0)
+    if not mixed.any():
+        return float("nan")
+    rank_sum = np.bincount(group, rank * labels)
+    wins = rank_sum - positives * (positives + 1) / 2
+    area = wins[mixed] / (positives * negatives)[mixed]
+    return float(np.average(area, weights=size[mixed]))
+
+
+def log_loss(labels, probabilities) -> float:
+    """Return the mean negative log-likelihood in nats, of [N] probabilities or [N, C] of classes."""
+    probabilities = np.asarray(probabilities, dtype=np.float64)
+    classes = [0, 1] if probabilities.ndim == 1 else list(range(probabilities.shape[1]))
+    if probabilities.ndim == 2:     # float32 softmax rows sum to 1 only up to rounding
+        probabilities = probabilities / probabilities.sum(1, keepdims=True)
+    return float(metrics.log_loss(np.asarray(labels), probabilities, labels=classes))
+
+
+def calibration_error(labels, probabilities, bins: int = 10) -> float:
+    """Return the expected calibration error over bins of equally many rows: Σ share · |observed − predicted|."""
+    order = np.argsort(np.asarray(probabilities), kind="stable")
+    error = 0.0
+    for rows in np.array_split(order, bins):
+        if len(rows):
+            gap = np.asarray(labels, dtype=float)[rows].mean() - np.asarray(probabilities, dtype=float)[rows].mean()
+            error += abs(gap) * len(rows) / len(order)
+    return float(error)
+
+
+def rmse(targets, predictions) -> float:
+    """Return the root mean squared error, in the target's unit."""
+    return float(metrics.root_mean_squared_error(np.asarray(targets), np.asarray(predictions)))
+
+
+def recall_at_k(relevant, scores, k: int) -> float:
+    """Return the share of each user's relevant items among the k best scored, averaged over users.
+
+    Args:
+        relevant: 1 where an item is relevant to a user, [U, I].
+        scores: [U, I]; minus infinity keeps an item out of the list.
+        k: length of the list.
+
+    Users without a relevant item are left out; NaN where none is left.
+    """
+    relevant, scores = np.asarray(relevant, dtype=float), np.asarray(scores)
+    known = relevant.sum(1) > 0
+    if not known.any():
+        return float("nan")
+    top = np.argpartition(-scores[known], min(k, scores.shape[1]) - 1, axis=1)[:, :k]
+    hits = np.take_along_axis(relevant[known], top, 1).sum(1)
+    return float((hits / relevant[known].sum(1)).mean())
+
+
+def ndcg_at_k(relevant, scores, k: int) -> float:
+    """Return the normalised discounted cumulative gain of the k best scored items, averaged over users.
+
+    Arguments as for :func:`recall_at_k`; users without a relevant item are left out.
+    """
+    relevant, scores = np.asarray(relevant, dtype=float), np.asarray(scores)
+    known = relevant.sum(1) > 0
+    if not known.any():
+        return float("nan")
+    finite = np.nan_to_num(scores[known], neginf=np.finfo(np.float32).min)
+    return float(metrics.ndcg_score(relevant[known], finite, k=k))
+
+
+def multi_task_gain(multi: Sequence[float], single: Sequence[float], higher_is_better: Sequence[bool]) -> float:
+    """Return Δm, the mean relative gain of a multi-task model over single-task models, as a fraction.
+
+    Args:
+        multi: the multi-task model's metric per task.
+        single: the single-task models' metric per task, in the same order.
+        higher_is_better: per task; False for errors and losses.
+
+    Reference: Maninis et al. 2019, Attentive Single-Tasking of Multiple Tasks, equation 4.
+    """
+    multi, single = np.asarray(multi, dtype=float), np.asarray(single, dtype=float)
+    sign = np.where(higher_is_better, 1.0, -1.0)
+    return float((sign * (multi - single) / single).mean())
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Mean difference of two methods over paired repeats, with its 95 % Student-t interval."""
+
+    mean: float
+    low: float
+    high: float
+    repeats: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
+
+
+def paired(ours, baseline, confidence: float = 0.95) -> Paired:
+    """Compare two methods over the same repeats: same data and same seed in each pair.
+
+    Args:
+        ours: one score per repeat, [R].
+        baseline: the other method's, in the same order, [R].
+        confidence: of the interval for the mean of ours − baseline.
+
+    Raises:
+        ValueError: other lengths, or fewer than two repeats: a single run has no interval.
+    """
+    ours, baseline = np.asarray(ours, dtype=float), np.asarray(baseline, dtype=float)
+    if ours.shape != baseline.shape or ours.ndim != 1:
+        raise ValueError(f"paired scores must be two lists of one length, not {ours.shape} and {baseline.shape}")
+    if len(ours) < 2:
+        raise ValueError("one repeat has no interval: give at least two")
+    difference = ours - baseline
+    half = stats.t.ppf(0.5 + confidence / 2, len(ours) - 1) * stats.sem(difference)
+    mean = difference.mean()
+    return Paired(float(mean), float(mean - half), float(mean + half), len(ours))

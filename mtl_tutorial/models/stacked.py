@@ -1,0 +1,86 @@
+"""R models of one architecture as one: repeats of an experiment for little more than the price of one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+
+from mtl_tutorial.data.table import Inputs
+
+
+class Stacked(nn.Module):
+    """R models with weights of their own, run by ``vmap`` as one batched computation.
+
+    Every parameter gets a leading dimension R. Their losses are summed, so every model sees its own gradient
+    alone; Adam works element by element, so each model learns exactly as it would by itself.
+
+    Args:
+        models: R modules of one architecture, each initialised on its own.
+
+    Raises:
+        ValueError: no model, or models whose parameters differ in shape.
+    """
+
+    def __init__(self, models: Sequence[nn.Module]):
+        super().__init__()
+        if not models:
+            raise ValueError("nothing to stack: give at least one model")
+        shapes = [{name: tuple(p.shape) for name, p in model.named_parameters()} for model in models]
+        for position, found in enumerate(shapes):
+            if found != shapes[0]:
+                raise ValueError(f"model {position} has other parameters than model 0: "
+                                 f"{sorted(set(found.items()) ^ set(shapes[0].items()))[:3]}")
+        parameters, buffers = stack_module_state(list(models))
+        self.repeats = len(models)
+        self.weights = nn.ParameterDict({_key(name): value.detach() for name, value in parameters.items()})
+        self.constants = nn.ParameterDict({_key(name): nn.Parameter(value, requires_grad=False)
+                                           for name, value in buffers.items()})
+        # The architecture alone, hidden from nn.Module's bookkeeping: its own weights are never used.
+        object.__setattr__(self, "architecture", copy.deepcopy(models[0]).to("meta"))
+
+    def _each(self, method: str, inputs: Inputs) -> dict[str, Tensor] | Tensor:
+        state = {_name(key): value for group in (self.weights, self.constants) for key, value in group.items()}
+        target = self.architecture if method == "forward" else _Method(self.architecture, method)
+        prefix = "" if method == "forward" else "module."
+
+        def one(state: Mapping[str, Tensor], inputs: Inputs) -> dict[str, Tensor] | Tensor:
+            return functional_call(target, {prefix + name: value for name, value in state.items()}, (inputs,))
+
+        return vmap(one, randomness="different")(state, inputs)
+
+    def forward(self, inputs: Inputs) -> dict[str, Tensor]:
+        """Map inputs [R, B, …] to task -> [R, B] or [R, B, C]."""
+        return self._each("forward", inputs)
+
+    def gate_weights(self, inputs: Inputs) -> Tensor:
+        """Return the gates of all R models, [R, B, T, E]."""
+        return self._each("gate_weights", inputs)
+
+    def penalty(self, outputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the penalty of each model [R], or zeros where the architecture has none."""
+        if hasattr(self.architecture, "penalty"):
+            return self.architecture.penalty(outputs)
+        return torch.zeros(self.repeats)
+
+
+class _Method(nn.Module):
+    """A module's other method as its forward, so that ``functional_call`` can reach it."""
+
+    def __init__(self, module: nn.Module, method: str):
+        super().__init__()
+        self.module, self.method = module, method
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        return getattr(self.module, self.method)(inputs)
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "/")       # nn.ParameterDict forbids dots
+
+
+def _name(key: str) -> str:
+    return key.replace("/", ".")

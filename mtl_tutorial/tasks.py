@@ -1,0 +1,102 @@
+"""What is to be predicted: tasks, and the loss of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mtl_tutorial.data.table import Table
+
+
+@dataclass(frozen=True)
+class Task:
+    """One target of a table and how it is scored.
+
+    Args:
+        name: of the target in the table, and of the model's output.
+        kind: ``"binary"`` (output is a logit), ``"multiclass"`` (logits, one per class) or ``"regression"``
+            (output is the mean, in the target's own unit).
+        classes: number of classes, for ``"multiclass"`` alone.
+
+    Raises:
+        ValueError: an unknown kind, or ``classes`` that do not go with the kind.
+    """
+
+    name: str
+    kind: Literal["binary", "multiclass", "regression"] = "binary"
+    classes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("binary", "multiclass", "regression"):
+            raise ValueError(f"task {self.name!r}: kind {self.kind!r} is none of binary, multiclass, regression")
+        if (self.kind == "multiclass") != (self.classes is not None):
+            raise ValueError(f"task {self.name!r}: give classes for a multiclass task, and for no other")
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model emits for one row."""
+        return self.classes or 1
+
+    def row_loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of each row [..., B]: cross-entropy of the logits, or the squared error."""
+        if self.kind == "binary":
+            return F.binary_cross_entropy_with_logits(output, target, reduction="none")
+        if self.kind == "regression":
+            return F.mse_loss(output, target, reduction="none")
+        log_probability = output.log_softmax(-1)                                        # [..., B, C]
+        return -log_probability.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+
+    def prediction(self, output: Tensor) -> Tensor:
+        """Turn what a model emits into probabilities ([B] or [B, C]) or, for regression, the mean [B]."""
+        if self.kind == "binary":
+            return output.sigmoid()
+        return output.softmax(-1) if self.kind == "multiclass" else output
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean over rows of ``values`` [..., B, K] where ``mask`` [..., B, K] holds, [..., K].
+
+    A column without any observed row gives 0: a batch without a single purchase teaches nothing about spend.
+    """
+    observed = mask.to(values.dtype)
+    total = torch.where(mask, values, 0.0).sum(-2)                                      # [..., K]
+    return total / observed.sum(-2).clamp(min=1)
+
+
+def weighted_loss(row_losses: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """Return the multi-task loss L = Σ_k w_k L_k, each L_k a mean over the rows that have a label for task k.
+
+    Args:
+        row_losses: loss of every row and task, [B, K].
+        mask: True where the label was observed, [B, K] bool.
+        weights: importance of each task, [K].
+
+    Returns:
+        The scalar loss.
+    """
+    return masked_mean(row_losses, mask) @ weights
+
+
+def losses(tasks: Sequence[Task], outputs: Mapping[str, Tensor], batch: Table) -> Tensor:
+    """Return the loss of each task [K]; of a stacked table, of each repeat and task [R, K].
+
+    Args:
+        tasks: the K tasks.
+        outputs: task name -> what the model emitted, [B] or [B, C].
+        batch: rows with the tasks' targets and masks.
+
+    Raises:
+        KeyError: a task that the model does not emit or the batch does not hold.
+    """
+    for task in tasks:
+        for holder, names in (("model emits", outputs), ("table holds", batch.targets)):
+            if task.name not in names:
+                raise KeyError(f"task {task.name!r}: the {holder} only {', '.join(sorted(names))}")
+    rows = [task.row_loss(outputs[task.name].float(), batch.targets[task.name]) for task in tasks]
+    masks = [batch.mask(task.name) for task in tasks]
+    return masked_mean(torch.stack(rows, -1), torch.stack(masks, -1))                   # [..., K]
