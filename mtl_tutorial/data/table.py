@@ -41,10 +41,12 @@ class Table:
         numeric: features, [N, D] float.
         targets: name -> labels [N]; float for binary and regression tasks, int64 for classes.
         masks: target name -> [N] bool, True where the label was observed. No entry: observed everywhere.
+            A label that was not observed must still be a finite number; it is never read.
         scenario: scenario of each row, [N] int64; zeros if left out.
         scenarios: number of scenarios.
         truth: for simulated data, name -> the generating probability or mean [N].
         groups: e.g. the user of each row, [N] int64, for splits and metrics by group.
+        field_names: of the categorical fields, for :meth:`ids` and for messages.
 
     Every column may carry one leading dimension of *repeats* R (see :meth:`stack`): [R, N, ...].
 
@@ -61,6 +63,7 @@ class Table:
     scenarios: int = 1
     truth: Mapping[str, Tensor] = field(default_factory=dict)
     groups: Tensor | None = None
+    field_names: tuple[str, ...] = ()
     repeats: int | None = None          # R, or None for a plain table
 
     def __post_init__(self) -> None:
@@ -94,7 +97,8 @@ class Table:
             bad = ((ids < 0) | (ids >= size)).nonzero()
             if len(bad):
                 row = tuple(bad[0].tolist())
-                raise ValueError(f"categorical field {position}, row {row[-1]}: id {int(ids[row])} "
+                name = self.field_names[position] if self.field_names else position
+                raise ValueError(f"categorical field {name!r}, row {row[-1]}: id {int(ids[row])} "
                                  f"is outside the vocabulary 0 … {size - 1}")
         return self
 
@@ -138,6 +142,16 @@ class Table:
     def inputs(self) -> Inputs:
         """What a model sees."""
         return Inputs(self.categorical, self.numeric, self.scenario)
+
+    def ids(self, field_name: str) -> Tensor:
+        """Return one categorical field by name, [N] int64.
+
+        Raises:
+            KeyError: no field has this name.
+        """
+        if field_name not in self.field_names:
+            raise KeyError(f"no field {field_name!r}; fields are {', '.join(self.field_names)}")
+        return self.categorical[..., self.field_names.index(field_name)]
 
     def mask(self, target: str) -> Tensor:
         """Where the target was observed, [N] bool."""
