@@ -31,7 +31,7 @@ def ensure(words: list[str], here: bool) -> None:
     if here:
         absent = missing(ROOT / "requirements.txt")
         if absent:
-            _fail(f"{sys.executable} lacks {', '.join(absent)}; install requirements.txt into it, or leave out --here")
+            _fail(f"{sys.executable} lacks {', '.join(absent)}; install requirements.txt, or leave out --here")
         return
     environment = Environment(ROOT)
     if not environment.is_complete():

@@ -13,13 +13,13 @@ from mtl_tutorial.commands.isolation import isolated
 def main(options: argparse.Namespace) -> int:
     """Run the stages, print a summary, and return 1 if any of them failed."""
     report = []
-    with isolated() as environment:
-        inherited = [environment["PYTHONPATH"]] if environment.get("PYTHONPATH") else []
-        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests" / "offline"), *inherited])
+    with isolated():
+        inherited = [os.environ["PYTHONPATH"]] if os.environ.get("PYTHONPATH") else []
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests" / "offline"), *inherited])
         for name, command in stages(options.quick, options.extra).items():
             print(f"\n── {name}", flush=True)
             start = time.perf_counter()
-            passed = subprocess.run(command, cwd=ROOT, env=environment).returncode == 0
+            passed = subprocess.run(command, cwd=ROOT).returncode == 0
             report.append((name, passed, time.perf_counter() - start))
     print("\n── summary")
     for name, passed, seconds in report:

@@ -1,0 +1,23 @@
+"""``data``: rebuild the files in data/ from their sources."""
+
+import argparse
+import subprocess
+from importlib import import_module
+
+from mtl_tutorial.bootstrap import ROOT
+
+DATA_SETS = ("census",)     # modules of mtl_tutorial.data that have a function rebuild(target_folder)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Rebuild the named data sets, or all of them."""
+    for name in options.names:
+        if name not in DATA_SETS:
+            raise SystemExit(f"mtl_tutorial: there is no data set {name}; there are: {', '.join(DATA_SETS)}")
+    for name in options.names or DATA_SETS:
+        print(f"mtl_tutorial: rebuilding {name}", flush=True)
+        try:
+            import_module(f"mtl_tutorial.data.{name}").rebuild(ROOT / "data")
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
+            raise SystemExit(f"mtl_tutorial: {name} was not rebuilt: {error}") from None
+    return 0
