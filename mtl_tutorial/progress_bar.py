@@ -1,6 +1,4 @@
-"""Progress bars: one helper, so that every bar looks alike and all fall silent together."""
-
-from __future__ import annotations
+"""One progress bar for everything that takes time."""
 
 import os
 from collections.abc import Iterable
@@ -8,11 +6,14 @@ from collections.abc import Iterable
 from tqdm.auto import tqdm
 
 
-def bar(iterable: Iterable | None = None, *, total: int | None = None, initial: int = 0,
-        description: str = "") -> tqdm:
-    """Return a progress bar over ``iterable``, or over ``total`` steps reported by ``update()``.
+def bar(work: Iterable | int, description: str) -> tqdm:
+    """Return a progress bar that appears after a second, is gone when the work is done,
+    and is silent under ``MTL_TUTORIAL_QUIET=1``.
 
-    It shows itself after a second and leaves nothing behind; ``MTL_TUTORIAL_QUIET=1`` silences it.
+    Args:
+        work: what to iterate over, or a number of steps to report with ``update()``.
+        description: what is being done, in a few words.
     """
-    quiet = os.environ.get("MTL_TUTORIAL_QUIET") == "1"
-    return tqdm(iterable, total=total, initial=initial, desc=description, delay=1, leave=False, disable=quiet)
+    steps = isinstance(work, int)
+    return tqdm(None if steps else work, total=work if steps else None, desc=description, delay=1, leave=False,
+                disable=os.environ.get("MTL_TUTORIAL_QUIET") == "1")

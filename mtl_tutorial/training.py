@@ -111,7 +111,8 @@ def fit(model: nn.Module, table: Table, tasks: Sequence[Task], balance: Scalariz
     if checkpoint is not None and Path(checkpoint).exists():
         run.load(Path(checkpoint), identity)
 
-    with bar(total=steps, initial=run.step, description=description) as progress:
+    with bar(steps, description) as progress:
+        progress.update(run.step)
         for index in _index_batches(table, batch_size, seed, run.step, steps_per_epoch, epochs):
             model.train()
             batch = table.take(index)

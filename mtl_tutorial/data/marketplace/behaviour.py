@@ -1,14 +1,13 @@
 """How likely a user is to click, cart and buy, and what the user does next.
 
-Every action has a logit that is a sum of a *match* between user and item, of price, quality and position, and of
-``noise · ε``. The intent ε is hidden and common to all actions of a row: a user in the mood to buy clicks more
+Every action has a logit: a weighted sum of the match between user and item, the item's appeal and the user's bent,
+then price, quality and position, then ``noise · ε``. The weights are what tasks share or do not. The intent ε is hidden and common to all actions of a row: a user in the mood to buy clicks more
 too. That is what makes clicked rows different from other rows even where all features are equal.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,54 +15,61 @@ from torch import Tensor
 
 from mtl_tutorial.data.marketplace.catalogue import TASTES, Items, Users
 
-ACTIONS = ("click", "cart", "buy", "next_cart", "next_buy")
 BASE = {"click": -1.6, "cart": -1.2, "buy": -0.5, "next_cart": -0.7, "next_buy": -1.3}
 SCENARIO_CLICK = (-0.2, 0.5, -0.6)      # feed, search, ads: how much oftener or seldomer they are clicked
 SPEND_NOISE = 0.3                       # standard deviation of log spend
 NODES = 9                               # of the quadrature over ε
 
 
-@dataclass(frozen=True)
-class Tastes:
-    """What each action in each scenario looks for: a map of taste per (scenario, action kind)."""
-
-    maps: Tensor            # [S, 3, TASTES, TASTES]; kinds: click, convert, next
+KINDS = ("click", "convert", "next")        # kinds of action with weights of their own
 
 
-def make_tastes(scenarios: int, task_correlation: float, scenario_shift: float,
-                generator: torch.Generator) -> Tastes:
-    """Draw the maps: kinds correlate by ``task_correlation``, scenarios differ by ``scenario_shift``."""
-    def rotation(*shape: int) -> Tensor:
-        return torch.linalg.qr(torch.randn(*shape, TASTES, TASTES, generator=generator)).Q
+def pair_features(users: Users, items: Items, user: Tensor, item: Tensor) -> Tensor:
+    """Return what the weights act on: u ⊙ v (the match), v (the item's appeal), u (the user's bent), [N, 3·d]."""
+    u, v = users.taste[user], items.taste[item]                                         # [N, d] each
+    return torch.cat([u * v, v, u], -1)
+
+
+def draw_weights(scenarios: int, task_correlation: float, scenario_shift: float,
+                 generator: torch.Generator) -> Tensor:
+    """Draw the weights of each scenario and kind of action on the pair features, [S, 3 kinds, 3·d], of length 1.
+
+    Args:
+        scenarios: S.
+        task_correlation: cosine between the common weights of click and convert.
+        scenario_shift: share of each scenario's own weights, 0 … 1.
+        generator: of the draw.
+    """
+    size = 3 * TASTES
+    directions = torch.linalg.qr(torch.randn(size, 3 + 3 * scenarios, generator=generator)).Q.T
+    click, other, third = directions[:3]                                                # orthonormal
 
     def blend(first: Tensor, second: Tensor, share: float) -> Tensor:
         return share * first + math.sqrt(1 - share**2) * second
 
-    click = rotation()
-    convert = blend(click, rotation(), task_correlation)
-    upcoming = blend(convert, rotation(), 0.8)
-    common = torch.stack([click, convert, upcoming])                                    # [3, d, d]
-    own = rotation(scenarios, 3)                                                        # [S, 3, d, d]
-    return Tastes(blend(own, common.expand_as(own), scenario_shift))
+    convert = blend(click, other, task_correlation)
+    common = torch.stack([click, convert, blend(convert, third, 0.8)])                  # [3, 3d]
+    own = directions[3:].unflatten(0, (scenarios, 3))                                   # [S, 3, 3d]
+    return blend(own, common.expand_as(own), scenario_shift)
 
 
-def logits_without_intent(users: Users, items: Items, tastes: Tastes, user: Tensor, item: Tensor,
+def logits_without_intent(users: Users, items: Items, weights: Tensor, user: Tensor, item: Tensor,
                           scenario: Tensor, position: Tensor) -> dict[str, Tensor]:
-    """Return the logit of every action in ACTIONS, [N] each, before ``noise · ε`` is added.
+    """Return the logit of every action in BASE, [N] each, before ``noise · ε`` is added.
 
     Args:
         users: the catalogue's users.
         items: the catalogue's items.
-        tastes: from :func:`make_tastes`.
+        weights: from :func:`draw_weights`.
         user: of each row, [N].
         item: of each row, [N].
         scenario: of each row, [N].
         position: on the page, 0 … 9, [N].
     """
-    sought = torch.einsum("skde,ie->sikd", tastes.maps, items.taste)                    # [S, I, 3, d]
-    match = torch.einsum("nkd,nd->nk", sought[scenario, item], users.taste[user])       # [N, 3]
-    match = match / math.sqrt(TASTES)
-    click, convert, upcoming = match.unbind(-1)
+    pairs = pair_features(users, items, user, item)                                     # [N, 3d]
+    everywhere = pairs @ weights.flatten(0, 1).T                                        # [N, S·3]
+    mine = everywhere.unflatten(-1, weights.shape[:2])[torch.arange(len(user)), scenario]
+    click, convert, upcoming = mine.unbind(-1)                                          # [N] each
     quality = items.quality[item]
     expensive = items.log_price[item] - 4.0 - 0.7 * users.budget[user]
     offset = torch.tensor(SCENARIO_CLICK)[scenario]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-TASTES = 6          # dimensions of taste
+TASTES = 4          # dimensions of taste
 CATEGORIES = 12
 BRANDS = 30
 AGE_BANDS, CITY_TIERS, MEMBER_LEVELS = 5, 4, 3

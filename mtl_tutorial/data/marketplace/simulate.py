@@ -7,8 +7,8 @@ from torch import Tensor
 
 from mtl_tutorial.data.marketplace.behaviour import (
     SPEND_NOISE,
+    draw_weights,
     logits_without_intent,
-    make_tastes,
     mean_over_intent,
     probabilities,
 )
@@ -36,7 +36,7 @@ TASKS = {
 POSITIONS = 10
 
 
-def simulate(rows: int = 60_000, *, seed: int = 0, users: int = 1_000, items: int = 300,
+def simulate(rows: int = 60_000, *, seed: int = 0, users: int = 500, items: int = 200,
              task_correlation: float = 0.5, scenario_shift: float = 0.3, imbalance: float = 2.0,
              noise: float = 1.0) -> Table:
     """Draw impressions, what came of them, and the probabilities that they were drawn from.
@@ -46,8 +46,8 @@ def simulate(rows: int = 60_000, *, seed: int = 0, users: int = 1_000, items: in
         seed: of everything drawn. The same seed and other dials give the same users and items.
         users: in the shop.
         items: in the shop.
-        task_correlation: how alike are the tastes behind clicking and behind buying, −1 … 1.
-        scenario_shift: how far each scenario's tastes lie from the common ones, 0 (equal) … 1 (unrelated).
+        task_correlation: cosine between the weights behind clicking and behind buying, −1 … 1.
+        scenario_shift: how far each scenario's weights lie from the common ones, 0 (equal) … 1 (unrelated).
         imbalance: each scenario has this many times fewer rows than the one before; 1 is even.
         noise: spread of the hidden intent ε on the logits, 0 or more.
 
@@ -73,7 +73,7 @@ def simulate(rows: int = 60_000, *, seed: int = 0, users: int = 1_000, items: in
             raise ValueError(f"{name}={value} is outside {low} … {high}")
     world, draw = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1_000_003)
     people, goods = make_users(users, world), make_items(items, world)
-    tastes = make_tastes(len(SCENARIOS), task_correlation, scenario_shift, world)
+    weights = draw_weights(len(SCENARIOS), task_correlation, scenario_shift, world)
 
     user = torch.multinomial(people.activity, rows, replacement=True, generator=draw)              # [N]
     item = torch.multinomial(goods.popularity, rows, replacement=True, generator=draw)             # [N]
@@ -81,7 +81,7 @@ def simulate(rows: int = 60_000, *, seed: int = 0, users: int = 1_000, items: in
     scenario = torch.multinomial(share, rows, replacement=True, generator=draw)                    # [N]
     position = torch.randint(POSITIONS, (rows,), generator=draw)                                   # [N]
 
-    logits = logits_without_intent(people, goods, tastes, user, item, scenario, position)
+    logits = logits_without_intent(people, goods, weights, user, item, scenario, position)
     oracle = probabilities(logits, noise * torch.randn(rows, generator=draw))
     bayes = mean_over_intent(logits, noise)
     spend_mean = goods.log_price[item] + 0.3 * people.budget[user]
