@@ -7,8 +7,9 @@ from tqdm.auto import tqdm
 
 
 def bar(work: Iterable | int, description: str) -> tqdm:
-    """Return a progress bar that appears after a second, is gone when the work is done,
-    and is silent under ``MTL_TUTORIAL_QUIET=1``.
+    """Return a progress bar that appears after a second and is gone when the work is done.
+
+    Under ``MTL_TUTORIAL_QUIET=1`` it never appears.
 
     Args:
         work: what to iterate over, or a number of steps to report with ``update()``.

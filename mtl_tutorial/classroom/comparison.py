@@ -49,21 +49,6 @@ def kind_of(value: object) -> str:
     return next((name for name, types in kinds.items() if isinstance(value, types)), type(value).__name__)
 
 
-def distance(expected: object, actual: object, tolerance: float) -> float:
-    """Return how far two results are apart, in tolerances (infinite where they differ in more than values).
-
-    Authors use it to see that a known mistake stands well clear of the reference.
-    """
-    difference = first_difference(expected, actual, tolerance)
-    if difference is None:
-        return 0.0
-    if difference.kind != "value":
-        return float("inf")
-    gaps = [_gap(a, b).max() / _tolerance_for(a, tolerance)
-            for (_, a), (_, b) in zip(leaves(expected), leaves(actual), strict=True) if np.size(_numbers(a))]
-    return float(max(gaps, default=float("inf")))
-
-
 def leaves(value: object, path: str = "output") -> Iterator[tuple[str, object]]:
     """Yield the path and value of each number, array and tensor in nested containers."""
     if isinstance(value, dict):
@@ -97,7 +82,7 @@ def _array_difference(expected, actual, tolerance: float, path: str) -> Differen
 
 def _value_difference(expected, actual, tolerance: float, path: str) -> Difference | None:
     wanted, got = _numbers(expected), _numbers(actual)
-    wrong = _gap(expected, actual) > _tolerance_for(expected, tolerance)
+    wrong = gap(expected, actual) > tolerance_for(expected, tolerance)
     not_finite = wrong & ~np.isfinite(got)
     kind, wrong = ("nan", not_finite) if not_finite.any() else ("value", wrong)
     if not wrong.any():
@@ -111,7 +96,7 @@ def _value_difference(expected, actual, tolerance: float, path: str) -> Differen
     return Difference(kind, f"`{path}`: {wrong.sum()} of {wrong.size} elements {verb}; at [{where}] {values}")
 
 
-def _gap(expected, actual) -> np.ndarray:
+def gap(expected, actual) -> np.ndarray:
     """Return |actual - expected| / (1 + |expected|); NaNs and infinities are equal or infinitely far apart."""
     wanted, got = _numbers(expected), _numbers(actual)
     with np.errstate(invalid="ignore"):
@@ -120,7 +105,7 @@ def _gap(expected, actual) -> np.ndarray:
     return np.where(same, 0.0, np.where(np.isfinite(gap), gap, np.inf))
 
 
-def _tolerance_for(expected, tolerance: float) -> float:
+def tolerance_for(expected, tolerance: float) -> float:
     """Return the tolerance, or 64 rounding errors of the value's precision where that is more."""
     if isinstance(expected, torch.Tensor) and expected.dtype.is_floating_point:
         return max(tolerance, 64 * torch.finfo(expected.dtype).eps)

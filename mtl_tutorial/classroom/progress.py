@@ -46,7 +46,7 @@ class Progress:
     """
 
     def __init__(self, folder: Path):
-        self.path = folder / "progress.sqlite"
+        self.path = folder.absolute() / "progress.sqlite"
         self._memory: sqlite3.Connection | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ class Progress:
 
     def _set_aside(self, found: int | None, damage: Exception) -> None:
         """Rename the damaged file, unless another notebook has just done so."""
-        if self.path.stat().st_ino != found:
+        if not self.path.exists() or self.path.stat().st_ino != found:
             return
         aside = self.path.with_name(f"{self.path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
         self.path.rename(aside)
@@ -137,12 +137,22 @@ class Progress:
 
     def _keep_in_memory(self, reason: Exception) -> None:
         """Go on without a file, from what can still be read of it."""
-        self._memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        with suppress(sqlite3.Error), closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as old:
-            old.backup(self._memory)
-        _check_or_create(self._memory)
+        self._memory = _copy_in_memory(self.path)
         show_panel("Your progress is kept in memory only",
                    [f"`{self.path}` cannot be written ({reason}). Set MTL_TUTORIAL_STATE to a folder that can."])
+
+
+def _copy_in_memory(path: Path) -> sqlite3.Connection:
+    """Return a database in memory with what the file holds, or an empty one where it cannot be read."""
+    memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as file:
+            file.backup(memory)
+        _check_or_create(memory)
+    except sqlite3.Error:
+        memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        _check_or_create(memory)
+    return memory
 
 
 def _check_or_create(db: sqlite3.Connection) -> None:

@@ -1,0 +1,33 @@
+"""``environment_check``: what this machine and this installation offer to the lessons."""
+
+import os
+import platform
+from importlib.metadata import version
+
+from mtl_tutorial.classroom.panel import show_table
+from mtl_tutorial.classroom.plots import chinese_fonts
+from mtl_tutorial.classroom.progress import progress
+from mtl_tutorial.classroom.session import available_devices, chosen_device, chosen_threads
+from mtl_tutorial.lessons import LESSONS
+
+PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "matplotlib", "jupyterlab", "ipywidgets")
+
+
+def environment_check() -> None:
+    """Show versions, device, threads, where progress is kept and which lessons are there.
+
+    Its output differs between machines: never a checked one.
+    """
+    kept = progress()
+    where = "in memory only: it ends with this notebook" if kept.in_memory else str(kept.path)
+    written = [entry.number for entry in LESSONS if entry.available]
+    rows = [
+        ("Python", platform.python_version()),
+        *((package, version(package)) for package in PACKAGES),
+        ("devices", f"{', '.join(available_devices())}; the lessons use {chosen_device()}"),
+        ("threads", f"{chosen_threads()} of {os.cpu_count()}"),
+        ("Chinese in plots", "yes" if chinese_fonts() else "no: no font for it was found"),
+        ("progress", where),
+        ("lessons", f"{len(written)} of {len(LESSONS)}: {', '.join(written)}" if written else "none found"),
+    ]
+    show_table("This environment", ("what", "found"), rows)
