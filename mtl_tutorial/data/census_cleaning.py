@@ -1,25 +1,108 @@
-"""The steps that prepare Census-Income, one function each: a frame goes in, a new frame and a count come out."""
+"""The steps that may prepare Census-Income, one function each: a frame goes in, a new frame and a count come out.
+
+:func:`mtl_tutorial.data.census.census_tables` takes :func:`name_missing` and :func:`compress_amounts`. The others
+are here to be tried: none of them helps, and each has a reason against it, which its docstring gives.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from mtl_tutorial.data.census_columns import MISSING
+from mtl_tutorial.data.census_columns import EDUCATION, MISSING
 
 AMOUNTS = ("wage_per_hour", "capital_gains", "capital_losses", "stock_dividends")
+TOP_CODES = {"wage_per_hour": 9_999, "capital_gains": 99_999, "capital_losses": 99_999, "stock_dividends": 99_999}
+WEIGHT = "instance_weight"
 
 
 def name_missing(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     """Rename the source's ``?`` to a category ``missing`` of its own.
 
+    Filling in the most frequent value would be worse than it looks: the four migration columns are missing in
+    every row of 1995 and in none of 1994, so *missing* states the year of the survey, not an unknown move.
+
     Returns:
         The new frame, and the number of missing values of each column that has any.
     """
     marked = [name for name in frame.select_dtypes("category") if MISSING in frame[name].cat.categories]
-    counts = pd.Series({name: int((frame[name] == MISSING).sum()) for name in marked})
+    counts = pd.Series({name: int((frame[name] == MISSING).sum()) for name in marked}, dtype=int)
     renamed = {name: frame[name].cat.rename_categories({MISSING: "missing"}) for name in marked}
     return frame.assign(**renamed), counts[counts > 0]
+
+
+def drop_repeats(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Keep the first of the rows that agree in every column but the instance weight.
+
+    These are different persons who look alike, not records entered twice: nine tenths of the twins differ in
+    their weight, and most are children, of whom the survey asks little. Dropping them changes the population
+    that a model learns: the share of children falls by half.
+
+    Returns:
+        The new frame, and the number of rows left out.
+    """
+    repeated = frame.drop(columns=WEIGHT).duplicated()
+    return frame[~repeated].reset_index(drop=True), int(repeated.sum())
+
+
+def seen_in(frame: pd.DataFrame, train: pd.DataFrame) -> pd.Series:
+    """Return, for each row of ``frame``, whether ``train`` holds a row equal in all but the instance weight."""
+    train_keys, keys = (pd.util.hash_pandas_object(rows.drop(columns=WEIGHT), index=False)
+                        for rows in (train, frame))
+    return keys.isin(train_keys)
+
+
+def conflicts(frame: pd.DataFrame, features: list[str], label: pd.Series) -> pd.Series:
+    """Return, for each row, whether another row has the same features and another label.
+
+    No model can be right about both: the share of such rows is a noise that more training does not remove.
+    """
+    label_by_features = label.groupby(pd.util.hash_pandas_object(frame[features], index=False))
+    return label_by_features.transform("min") != label_by_features.transform("max")
+
+
+def contradictions(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one column of truth values per rule that a row breaks; sum it to count.
+
+    Two look like contradictions and are none, so they are no rules: an hourly wage with no week of work (the wage
+    is today's, the weeks are last year's), and a high capital gain with a low income (the survey's total income
+    leaves capital gains out).
+    """
+    born_here = frame["citizenship"] == "Native- Born in the United States"
+    bachelor = EDUCATION.index("Bachelors degree(BA AB BS)")
+    return pd.DataFrame({
+        "born in the United States and abroad": born_here & (frame["birth_country"] != "United-States"),
+        "married or once married before 15": (frame["age"] < 15) & (frame["marital_status"] != "Never married"),
+        "files a tax return before 15": (frame["age"] < 15) & (frame["tax_filer_status"] != "Nonfiler"),
+        "bachelor's degree before 18": (frame["age"] < 18) & (frame["education"].cat.codes >= bachelor),
+        "paid less than a dollar an hour": frame["wage_per_hour"].between(1, 99),
+    })
+
+
+def drop_contradictions(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Leave out the rows that break a rule of :func:`contradictions`.
+
+    A handful of rows in 200,000, and test rows must stay for results to be comparable: not worth a step.
+
+    Returns:
+        The new frame, and the number of rows left out.
+    """
+    broken = contradictions(frame).any(axis=1)
+    return frame[~broken].reset_index(drop=True), int(broken.sum())
+
+
+def cap_top_codes(frame: pd.DataFrame, train: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """Replace each top code (99,999 means *that much or more*) by the largest amount below it in ``train``.
+
+    The code is a lower bound, not an error, and nearly everybody who carries it has a high income. After
+    :func:`compress_amounts` it stands out no longer: log(1 + 99,999) is 11.5, log(1 + 41,310) is 10.6.
+
+    Returns:
+        The new frame, and the number of top codes of each amount.
+    """
+    limits = {name: train[name][train[name] < code].max() for name, code in TOP_CODES.items()}
+    counts = pd.Series({name: int((frame[name] >= code).sum()) for name, code in TOP_CODES.items()})
+    return frame.assign(**{name: frame[name].clip(upper=limit) for name, limit in limits.items()}), counts
 
 
 def compress_amounts(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
