@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mtl_tutorial.data.table import Table
-from mtl_tutorial.tasks import Task, losses
+from mtl_tutorial.tasks import Task, at_least_float32, losses
 
 BATCH = 8192        # rows scored at once
 
@@ -30,7 +30,7 @@ def outputs_of(model: nn.Module, table: Table) -> dict[str, Tensor]:
 def predict(model: nn.Module, table: Table, tasks: Sequence[Task]) -> dict[str, Tensor]:
     """Return task -> probabilities [N] (or [N, C]; for regression means [N]), as :func:`outputs_of` does."""
     outputs = outputs_of(model, table)
-    return {task.name: task.prediction(outputs[task.name].float()) for task in tasks}
+    return {task.name: task.prediction(at_least_float32(outputs[task.name])) for task in tasks}
 
 
 def mean_losses(model: nn.Module, table: Table, tasks: Sequence[Task]) -> Tensor:

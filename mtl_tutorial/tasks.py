@@ -58,6 +58,11 @@ class Task:
         return output.softmax(-1) if self.kind == "multiclass" else output
 
 
+def at_least_float32(output: Tensor) -> Tensor:
+    """Return what a model emitted in bfloat16 as float32, where losses are exact enough; float64 stays."""
+    return output.to(torch.promote_types(output.dtype, torch.float32))
+
+
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Return the mean over rows of ``values`` [..., B, K] where ``mask`` [..., B, K] holds, [..., K].
 
@@ -97,6 +102,6 @@ def losses(tasks: Sequence[Task], outputs: Mapping[str, Tensor], batch: Table) -
         for holder, names in (("model emits", outputs), ("table holds", batch.targets)):
             if task.name not in names:
                 raise KeyError(f"task {task.name!r}: the {holder} only {', '.join(sorted(names))}")
-    rows = [task.row_loss(outputs[task.name].float(), batch.targets[task.name]) for task in tasks]
+    rows = [task.row_loss(at_least_float32(outputs[task.name]), batch.targets[task.name]) for task in tasks]
     masks = [batch.mask(task.name) for task in tasks]
     return masked_mean(torch.stack(rows, -1), torch.stack(masks, -1))                   # [..., K]

@@ -23,7 +23,7 @@ class Towers(nn.Module):
 
     def __init__(self, tasks: Sequence[Task], inputs: int, widths: Sequence[int]):
         super().__init__()
-        self.names = [task.name for task in tasks]
+        self.tasks = tuple(tasks)
         self.sizes = [task.outputs for task in tasks]
         self.hidden = Bank(len(tasks), inputs, widths)
         owner = torch.tensor([t for t, task in enumerate(tasks) for _ in range(task.outputs)])
@@ -35,9 +35,9 @@ class Towers(nn.Module):
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Map [B, 1, I] (shared) or [B, T, I] (one vector per task) to task -> [B], or [B, C] for classes."""
         hidden = self.hidden(x)                                                         # [B, T, H]
-        if len(self.owner) > len(self.names):
+        if len(self.owner) > len(self.tasks):
             hidden = hidden[:, self.owner]                                              # [B, O, H]
         flat = (hidden * self.weight).sum(-1) + self.bias                               # [B, O]
         parts = flat.split(self.sizes, -1)
-        return {name: part.squeeze(-1) if size == 1 else part
-                for name, size, part in zip(self.names, self.sizes, parts, strict=True)}
+        return {task.name: part if task.classes else part.squeeze(-1)
+                for task, part in zip(self.tasks, parts, strict=True)}

@@ -79,5 +79,5 @@ class AITM(nn.Module):
 
         Reference: the same paper, equation 8.
         """
-        chain = torch.stack([outputs[name].sigmoid() for name in self.towers.names])    # [T, ..., B]
+        chain = torch.stack([outputs[task.name].sigmoid() for task in self.towers.tasks])    # [T, ..., B]
         return self.calibration * (chain[1:] - chain[:-1]).relu().sum(0).mean(-1)
