@@ -1,8 +1,9 @@
 """How likely a user is to click, cart and buy, and what the user does next.
 
 Every action has a logit: a weighted sum of the match between user and item, the item's appeal and the user's bent,
-then price, quality and position, then ``noise · ε``. The weights are what tasks share or do not. The intent ε is hidden and common to all actions of a row: a user in the mood to buy clicks more
-too. That is what makes clicked rows different from other rows even where all features are equal.
+then price, quality and position, then ``noise · ε``. The weights are what tasks share or do not. The intent ε is
+hidden and common to all actions of a row: a user in the mood to buy clicks more too. That is what makes clicked
+rows different from other rows even where all features are equal.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -18,6 +20,8 @@ from mtl_tutorial.data.marketplace.catalogue import (
     CATEGORIES,
     CITY_TIERS,
     MEMBER_LEVELS,
+    Items,
+    Users,
     make_items,
     make_users,
 )
@@ -36,10 +40,75 @@ TASKS = {
 POSITIONS = 10
 
 
+@dataclass(frozen=True)
+class Shop:
+    """Users, items and what drives their behaviour; :meth:`open` draws one, :meth:`impressions` lets it run."""
+
+    users: Users
+    items: Items
+    weights: Tensor             # [S, 3, 3·d], see behaviour.draw_weights
+    imbalance: float
+    noise: float
+
+    @classmethod
+    def open(cls, *, seed: int = 0, users: int = 500, items: int = 200, task_correlation: float = 0.5,
+             scenario_shift: float = 0.3, imbalance: float = 2.0, noise: float = 1.0) -> Shop:
+        """Draw a shop. The arguments are those of :func:`simulate`."""
+        for name, value, low, high in (("task_correlation", task_correlation, -1, 1),
+                                       ("scenario_shift", scenario_shift, 0, 1),
+                                       ("imbalance", imbalance, 1, 1000), ("noise", noise, 0, 10)):
+            if not low <= value <= high:
+                raise ValueError(f"{name}={value} is outside {low} … {high}")
+        world = torch.Generator().manual_seed(seed)
+        return cls(make_users(users, world), make_items(items, world),
+                   draw_weights(len(SCENARIOS), task_correlation, scenario_shift, world), imbalance, noise)
+
+    def impressions(self, rows: int, seed: int = 0) -> Table:
+        """Draw impressions and what came of them, as :func:`simulate` describes."""
+        draw = torch.Generator().manual_seed(seed + 1_000_003)
+        user = torch.multinomial(self.users.activity, rows, replacement=True, generator=draw)      # [N]
+        item = torch.multinomial(self.items.popularity, rows, replacement=True, generator=draw)    # [N]
+        share = self.imbalance ** -torch.arange(len(SCENARIOS), dtype=torch.float)                 # [S]
+        scenario = torch.multinomial(share, rows, replacement=True, generator=draw)                # [N]
+        position = torch.randint(POSITIONS, (rows,), generator=draw)                               # [N]
+
+        logits = logits_without_intent(self.users, self.items, self.weights, user, item, scenario, position)
+        oracle = probabilities(logits, self.noise * torch.randn(rows, generator=draw))
+        bayes = mean_over_intent(logits, self.noise)
+        spend_mean = self.items.log_price[item] + 0.3 * self.users.budget[user]
+        oracle["spend"] = bayes["spend"] = spend_mean
+        bayes["conversion_of_clicked"] = bayes["purchase"] / bayes["click"]
+
+        targets = _draw_funnel(oracle, draw)
+        targets["next_behaviour"] = torch.multinomial(oracle["next_behaviour"], 1, generator=draw).squeeze(-1)
+        targets["spend"] = spend_mean + SPEND_NOISE * torch.randn(rows, generator=draw)
+        ids = [user, item, self.items.category[item], self.items.brand[item], self.users.age_band[user],
+               self.users.city_tier[user], self.users.member_level[user], scenario]
+        numeric = torch.stack([self.items.log_price[item] - 4.0, self.items.quality[item],
+                               (position - 4.5) / 2.87], -1)                                       # [N, 3]
+        sizes = (len(self.users.budget), len(self.items.quality), CATEGORIES, BRANDS, AGE_BANDS, CITY_TIERS,
+                 MEMBER_LEVELS, len(SCENARIOS))
+        return Table(
+            torch.stack(ids, -1), sizes, numeric, targets=targets, masks={"spend": targets["purchase"] == 1},
+            scenario=scenario, scenarios=len(SCENARIOS),
+            truth={**{f"oracle.{name}": value for name, value in oracle.items()},
+                   **{f"bayes.{name}": value for name, value in bayes.items()}},
+            groups=user, field_names=FIELDS)
+
+    def next_behaviour_of_pairs(self, scenario: int = 0) -> Tensor:
+        """Return P(browse, cart, buy) of every user with every item, the intent averaged over, [U, I, 3]."""
+        count_users, count_items = len(self.users.budget), len(self.items.quality)
+        user = torch.arange(count_users).repeat_interleave(count_items)                            # [U·I]
+        item = torch.arange(count_items).repeat(count_users)                                       # [U·I]
+        here, top = torch.full_like(user, scenario), torch.zeros_like(user)
+        logits = logits_without_intent(self.users, self.items, self.weights, user, item, here, top)
+        return mean_over_intent(logits, self.noise)["next_behaviour"].unflatten(0, (count_users, count_items))
+
+
 def simulate(rows: int = 60_000, *, seed: int = 0, users: int = 500, items: int = 200,
              task_correlation: float = 0.5, scenario_shift: float = 0.3, imbalance: float = 2.0,
              noise: float = 1.0) -> Table:
-    """Draw impressions, what came of them, and the probabilities that they were drawn from.
+    """Draw a shop's impressions, what came of them, and the probabilities that they were drawn from.
 
     Args:
         rows: N impressions.
@@ -66,42 +135,9 @@ def simulate(rows: int = 60_000, *, seed: int = 0, users: int = 500, items: int 
     Raises:
         ValueError: a dial out of its range.
     """
-    for name, value, low, high in (("task_correlation", task_correlation, -1, 1),
-                                   ("scenario_shift", scenario_shift, 0, 1),
-                                   ("imbalance", imbalance, 1, 1000), ("noise", noise, 0, 10)):
-        if not low <= value <= high:
-            raise ValueError(f"{name}={value} is outside {low} … {high}")
-    world, draw = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1_000_003)
-    people, goods = make_users(users, world), make_items(items, world)
-    weights = draw_weights(len(SCENARIOS), task_correlation, scenario_shift, world)
-
-    user = torch.multinomial(people.activity, rows, replacement=True, generator=draw)              # [N]
-    item = torch.multinomial(goods.popularity, rows, replacement=True, generator=draw)             # [N]
-    share = imbalance ** -torch.arange(len(SCENARIOS), dtype=torch.float)                          # [S]
-    scenario = torch.multinomial(share, rows, replacement=True, generator=draw)                    # [N]
-    position = torch.randint(POSITIONS, (rows,), generator=draw)                                   # [N]
-
-    logits = logits_without_intent(people, goods, weights, user, item, scenario, position)
-    oracle = probabilities(logits, noise * torch.randn(rows, generator=draw))
-    bayes = mean_over_intent(logits, noise)
-    spend_mean = goods.log_price[item] + 0.3 * people.budget[user]
-    oracle["spend"] = bayes["spend"] = spend_mean
-    bayes["conversion_of_clicked"] = bayes["purchase"] / bayes["click"]
-
-    targets = _draw_funnel(oracle, draw)
-    targets["next_behaviour"] = torch.multinomial(oracle["next_behaviour"], 1, generator=draw).squeeze(-1)
-    targets["spend"] = spend_mean + SPEND_NOISE * torch.randn(rows, generator=draw)
-    ids = [user, item, goods.category[item], goods.brand[item],
-           people.age_band[user], people.city_tier[user], people.member_level[user], scenario]
-    numeric = torch.stack([goods.log_price[item] - 4.0, goods.quality[item], (position - 4.5) / 2.87], -1)
-    return Table(
-        torch.stack(ids, -1),
-        (users, items, CATEGORIES, BRANDS, AGE_BANDS, CITY_TIERS, MEMBER_LEVELS, len(SCENARIOS)),
-        numeric, targets=targets, masks={"spend": targets["purchase"] == 1},
-        scenario=scenario, scenarios=len(SCENARIOS),
-        truth={**{f"oracle.{name}": value for name, value in oracle.items()},
-               **{f"bayes.{name}": value for name, value in bayes.items()}},
-        groups=user, field_names=FIELDS)
+    shop = Shop.open(seed=seed, users=users, items=items, task_correlation=task_correlation,
+                     scenario_shift=scenario_shift, imbalance=imbalance, noise=noise)
+    return shop.impressions(rows, seed)
 
 
 def _draw_funnel(oracle: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
