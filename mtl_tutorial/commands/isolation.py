@@ -12,15 +12,17 @@ def isolated() -> Iterator[None]:
     """Change the environment variables, which kernels inherit, so that no learner's state is read or written."""
     before = dict(os.environ)
     with TemporaryDirectory(prefix="mtl_tutorial_") as folder:
-        state = Path(folder) / "state"
+        state, profile = Path(folder, "state"), Path(folder, "ipython", "profile_default")
         state.mkdir()
+        profile.mkdir(parents=True)
+        (profile / "ipython_kernel_config.json").write_text('{"IPKernelApp": {"log_level": 40}}')     # errors only
         os.environ.pop("MTL_TUTORIAL_DRIVE", None)
         os.environ.update(
             dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
             MTL_TUTORIAL_THREADS="1",
             MTL_TUTORIAL_QUIET="1",
             MTL_TUTORIAL_STATE=str(state),
-            IPYTHONDIR=str(Path(folder) / "ipython"),
+            IPYTHONDIR=str(profile.parent),
             PYDEVD_DISABLE_FILE_VALIDATION="1",     # the kernel says nothing about frozen modules
         )
         try:

@@ -13,6 +13,8 @@ from pathlib import Path
 from mtl_tutorial.bootstrap import ROOT
 from mtl_tutorial.commands.copies import copy_lessons
 
+START = "00_start_here.ipynb"
+
 
 def main(options: argparse.Namespace) -> int:
     """Copy new lessons to ``my_notebooks/`` and serve that folder until Ctrl-C."""
@@ -44,22 +46,23 @@ def serve(folder: Path, port: int) -> None:
     """Run JupyterLab on a folder, on 127.0.0.1 only and with a token that no process listing shows."""
     from jupyterlab.labapp import LabApp
 
-    first = min((path.name for path in folder.glob("*.ipynb")), default=None)
-    page = f"/lab/tree/{first}" if first else "/lab"
+    page = f"/lab/tree/{START}" if (folder / START).exists() else "/lab"
     token = os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(24)
-    os.environ["JUPYTER_TOKEN"] = token
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"      # kernels say nothing about frozen modules
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     address = f"http://127.0.0.1:{port}{page}?token={token}"
     threading.Thread(target=_announce, args=(port, address), daemon=True).start()
-    arguments = [
+    arguments = [                               # within this process: 'ps' does not show them
+        f"--IdentityProvider.token={token}",    # stronger than the environment: no config file takes it away
         "--ip=127.0.0.1",
         f"--port={port}",
         "--ServerApp.port_retries=0",
         f"--ServerApp.root_dir={folder}",
         "--ServerApp.answer_yes=True",          # Ctrl-C ends it without a question
+        "--KernelManager.transport_encryption=auto",
         "--Application.log_level=WARN",
         f"--LabApp.default_url={page}",
-        "--LabApp.extension_manager=readonly",   # the other one asks the package index
+        "--LabApp.extension_manager=readonly",  # the other one asks the package index
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]

@@ -17,6 +17,8 @@ from mtl_tutorial.commands.lab import port_problem
 
 SERVE = "import sys; from mtl_tutorial.commands.lab import *; serve(Path(sys.argv[1]), int(sys.argv[2]))"
 
+CARELESS = '{"IdentityProvider": {"token": ""}, "ServerApp": {"ip": "0.0.0.0"}}'
+
 
 @pytest.fixture
 def folders(tmp_path):
@@ -100,6 +102,8 @@ def test_jupyterlab_serves_this_machine_alone_behind_a_token_and_ends_on_ctrl_c(
     (folder / "00_start_here.ipynb").write_text("{}")
     hidden = ("DISPLAY", "WAYLAND_DISPLAY", "JUPYTER_TOKEN")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    (tmp_path / "JUPYTER_CONFIG_DIR").mkdir()
+    (tmp_path / "JUPYTER_CONFIG_DIR" / "jupyter_server_config.json").write_text(CARELESS)
     for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"):
         environment[name] = str(tmp_path / name)
     port = free_port()
