@@ -1,7 +1,7 @@
-"""The steps that may prepare Census-Income, one function each: a frame goes in, a new frame and a count come out.
+"""The steps that prepare Census-Income, one function each: a frame goes in, a new frame and a count come out.
 
-:func:`mtl_tutorial.data.census.census_tables` takes :func:`name_missing` and :func:`compress_amounts`. The others
-are here to be tried: none of them helps, and each has a reason against it, which its docstring gives.
+:func:`prepare` takes the three that are the default: :func:`name_missing`, :func:`cap_top_codes` and
+:func:`add_log_amounts`. The others are here to be tried; each docstring says why it is not taken.
 """
 
 from __future__ import annotations
@@ -12,15 +12,25 @@ import pandas as pd
 from mtl_tutorial.data.census_columns import EDUCATION, MISSING
 
 AMOUNTS = ("wage_per_hour", "capital_gains", "capital_losses", "stock_dividends")
+LOG_AMOUNTS = tuple(f"log_{name}" for name in AMOUNTS)
 TOP_CODES = {"wage_per_hour": 9_999, "capital_gains": 99_999, "capital_losses": 99_999, "stock_dividends": 99_999}
 WEIGHT = "instance_weight"
+
+
+def prepare(frame: pd.DataFrame, train: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame after the default steps; what a step must know, it learns from ``train``."""
+    named, _ = name_missing(frame)
+    capped, _ = cap_top_codes(named, train)
+    prepared, _ = add_log_amounts(capped)
+    return prepared
 
 
 def name_missing(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     """Rename the source's ``?`` to a category ``missing`` of its own.
 
-    Filling in the most frequent value would be worse than it looks: the four migration columns are missing in
-    every row of 1995 and in none of 1994, so *missing* states the year of the survey, not an unknown move.
+    No value is filled in, since none is lost by chance: the four migration columns are missing in every row of
+    1995 and in none of 1994, and *missing* so states the year. Dropping the rows with a missing value would drop
+    that year.
 
     Returns:
         The new frame, and the number of missing values of each column that has any.
@@ -34,9 +44,9 @@ def name_missing(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
 def drop_repeats(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """Keep the first of the rows that agree in every column but the instance weight.
 
-    These are different persons who look alike, not records entered twice: nine tenths of the twins differ in
-    their weight, and most are children, of whom the survey asks little. Dropping them changes the population
-    that a model learns: the share of children falls by half.
+    These are different persons who look alike, not records entered twice: more than nine in ten differ in their
+    weight, and most are children, of whom the survey asks little. Dropping them changes the population that a
+    model learns: the share of persons under 15 falls from 24 % to 8 %.
 
     Returns:
         The new frame, and the number of rows left out.
@@ -94,8 +104,8 @@ def drop_contradictions(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 def cap_top_codes(frame: pd.DataFrame, train: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     """Replace each top code (99,999 means *that much or more*) by the largest amount below it in ``train``.
 
-    The code is a lower bound, not an error, and nearly everybody who carries it has a high income. After
-    :func:`compress_amounts` it stands out no longer: log(1 + 99,999) is 11.5, log(1 + 41,310) is 10.6.
+    The code is a lower bound, not an error, and nearly everybody who carries it has a high income. But it lies far
+    from all other amounts (the next capital gain is 41,310) and so would set the scale of its column alone.
 
     Returns:
         The new frame, and the number of top codes of each amount.
@@ -105,11 +115,15 @@ def cap_top_codes(frame: pd.DataFrame, train: pd.DataFrame) -> tuple[pd.DataFram
     return frame.assign(**{name: frame[name].clip(upper=limit) for name, limit in limits.items()}), counts
 
 
-def compress_amounts(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
-    """Replace each amount of money x, zero for most persons and up to 99,999 for a few, by log(1 + x).
+def add_log_amounts(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """Add, beside each amount of money x, zero for most persons and large for a few, a column log(1 + x).
+
+    Beside, not in place of: the logarithm says chiefly *whether* there was an amount, which helps to predict
+    education; the amount itself says whether it was large, which income needs.
 
     Returns:
-        The new frame, and the share of non-zero values of each amount.
+        The new frame, with four more columns ``log_…``, and the share of non-zero values of each amount.
     """
     amounts = frame[list(AMOUNTS)]
-    return frame.assign(**np.log1p(amounts.astype(float))), (amounts > 0).mean()
+    logarithms = np.log1p(amounts.astype(float)).add_prefix("log_")
+    return frame.assign(**logarithms), (amounts > 0).mean()

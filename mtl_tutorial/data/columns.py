@@ -123,7 +123,7 @@ def check(table: pa.Table, columns: Mapping[str, Column], source: str) -> pd.Dat
         fits = column.fits(frame[name])
         if not fits.all():
             row = int(fits.argmin())
-            value = frame[name].iloc[row]
+            [value] = frame[name].iloc[[row]].tolist()
             problem = "the value is empty" if pd.isna(value) else f"{value!r} is not {column}"
             raise DataError(f"{source}: column {name!r}, row {row}: {problem}")
         if isinstance(column, Category):

@@ -51,6 +51,6 @@ class Encoder:
         """Return the ids [N, F] int64 and the standardised numbers [N, D] float32."""
         ids = np.zeros((len(frame), len(self.categorical)), dtype=np.int64)
         for field, (name, vocabulary) in enumerate(zip(self.categorical, self.vocabularies_, strict=True)):
-            ids[:, field] = pd.Categorical(frame[name], categories=vocabulary).codes + 1
+            ids[:, field] = pd.Index(vocabulary).get_indexer(frame[name]) + 1       # -1 + 1 where not found
         numbers = (frame[self.numeric].to_numpy(np.float64) - self.means_) / self.deviations_
         return torch.from_numpy(ids), torch.from_numpy(numbers.astype(np.float32))
