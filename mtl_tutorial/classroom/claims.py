@@ -47,7 +47,7 @@ def gains(margin: float = 0.0) -> Predicate:
 
 def loses(margin: float = 0.0) -> Predicate:
     """Hold when a paired comparison's whole 95 % interval lies below ``-margin``."""
-    return Predicate(f"interval below {-margin:g}", lambda value: _interval(value)["high"] < -margin)
+    return Predicate(f"interval below {0 - margin:g}", lambda value: _interval(value)["high"] < -margin)
 
 
 def claim(id: str, text: str, value: object, predicate: Predicate) -> None:

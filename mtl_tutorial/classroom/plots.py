@@ -7,8 +7,8 @@ from cycler import cycler
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 
-# Paul Tol's medium-contrast colours, dark and light in turn; line style and marker change along with them.
-COLOURS = ("#004488", "#EECC66", "#994455", "#6699CC", "#997700", "#EE99AA", "#000000")
+# Paul Tol's contrast colours, dark and light in turn; line style and marker change along with them.
+COLOURS = ("#004488", "#DDAA33", "#994455", "#6699CC", "#000000", "#EE99AA", "#997700")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 CHINESE_FONTS = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Microsoft YaHei", "PingFang SC", "SimHei")

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from functools import lru_cache
 from pathlib import Path
 
@@ -35,6 +35,10 @@ def _open(folder: Path) -> "Progress":
     return Progress(folder)
 
 
+class _Damaged(Exception):
+    """The file is no database, or not one of ours."""
+
+
 class Progress:
     """A log of what the learner did: (when, kind, subject, detail), questioned by a few methods.
 
@@ -50,7 +54,7 @@ class Progress:
         self._memory: sqlite3.Connection | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._prepare()
+            self._open_file()
         except (OSError, sqlite3.OperationalError) as reason:
             self._keep_in_memory(reason)
 
@@ -61,85 +65,90 @@ class Progress:
 
     def record(self, kind: str, subject: str, detail: str) -> None:
         """Add one line to the log."""
-        entry = (time.time(), kind, subject, detail)
         insert = "INSERT INTO log (at, kind, subject, detail) VALUES (?, ?, ?, ?)"
-        try:
-            with self._connection() as db:
-                db.execute(insert, entry)
-        except sqlite3.Error as reason:         # the disk is full, the folder is gone, ...
-            self._keep_in_memory(reason)
-            with self._connection() as db:
-                db.execute(insert, entry)
+        self._run(insert, time.time(), kind, subject, detail)
 
     def hints_shown(self, exercise: str) -> int:
         """Return how many hints of an exercise were revealed."""
-        rows = self._query("SELECT COUNT(DISTINCT detail) FROM log WHERE kind = 'hint' AND subject = ?", exercise)
+        rows = self._run("SELECT COUNT(DISTINCT detail) FROM log WHERE kind = 'hint' AND subject = ?", exercise)
         return rows[0][0]
 
     def solved(self) -> set[str]:
         """Return the ids of the exercises that were once solved."""
-        return {row[0] for row in self._query(
+        return {row[0] for row in self._run(
             "SELECT DISTINCT subject FROM log WHERE kind = 'attempt' AND detail = 'solved'")}
 
     def attempts(self, exercise: str) -> int:
         """Return how often an exercise was tried, solved or not."""
-        return self._query("SELECT COUNT(*) FROM log WHERE kind = 'attempt' AND subject = ?", exercise)[0][0]
+        return self._run("SELECT COUNT(*) FROM log WHERE kind = 'attempt' AND subject = ?", exercise)[0][0]
 
     def answered(self) -> set[str]:
         """Return the ids of the quiz questions whose latest answer was right."""
-        return {row[0] for row in self._query(
+        return {row[0] for row in self._run(
             "SELECT subject FROM log WHERE id IN (SELECT MAX(id) FROM log WHERE kind = 'answer' GROUP BY subject) "
             "AND detail = 'right'")}
 
-    def _query(self, sql: str, *values: str) -> list[tuple]:
+    def _run(self, sql: str, *values: object) -> list[tuple]:
+        """Run one statement; where the file no longer allows it, go on in memory."""
         try:
             with self._connection() as db:
                 return db.execute(sql, values).fetchall()
-        except sqlite3.Error as reason:
+        except sqlite3.Error as reason:         # the disk is full, the folder is gone, ...
+            if self.in_memory:
+                raise
             self._keep_in_memory(reason)
-            with self._connection() as db:
-                return db.execute(sql, values).fetchall()
+            return self._run(sql, *values)
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """Open the file for one transaction, or lend the one in memory."""
+        """Open the file for one transaction, or lend the database in memory."""
         if self._memory is not None:
             yield self._memory
             return
         with closing(sqlite3.connect(self.path, timeout=WAIT)) as db, db:
             yield db
 
-    def _prepare(self) -> None:
-        """Make the table in a new file; set a file aside that is damaged or of another making."""
-        found = self.path.stat().st_ino if self.path.exists() else None
+    def _open_file(self) -> None:
+        """Open the file, or begin a new one where there is none or it had to be set aside."""
+        try:
+            self._make_table()
+        except _Damaged:
+            with _one_at_a_time(self.path.parent):
+                self._replace_unless_mended()
+
+    def _replace_unless_mended(self) -> None:
+        try:
+            self._make_table()                  # another notebook may have set the damaged file aside by now
+        except _Damaged as damage:
+            aside = self.path.with_name(f"{self.path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
+            self.path.rename(aside)
+            self._make_table()
+            show_panel("Your progress starts afresh",
+                       [f"The old file cannot be read ({damage}). It is kept as `{aside}`."])
+
+    def _make_table(self) -> None:
         try:
             with self._connection() as db:
-                db.execute("BEGIN IMMEDIATE")       # of several notebooks that start together, one makes the table
+                db.execute("BEGIN IMMEDIATE")   # of several notebooks that start together, one makes the table
                 _check_or_create(db)
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError:        # it cannot be opened or written, which is no damage
             raise
         except sqlite3.DatabaseError as damage:
-            self._set_aside(found, damage)
-            with self._connection() as db:
-                db.execute("BEGIN IMMEDIATE")
-                _check_or_create(db)
-
-    def _set_aside(self, found: int | None, damage: Exception) -> None:
-        """Rename the damaged file, unless another notebook has just done so."""
-        if not self.path.exists() or self.path.stat().st_ino != found:
-            return
-        aside = self.path.with_name(f"{self.path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
-        self.path.rename(aside)
-        with suppress(FileNotFoundError):           # what an interrupted write left; it would spoil the new file
-            self.path.with_name(f"{self.path.name}-journal").rename(f"{aside}-journal")
-        show_panel("Your progress starts afresh",
-                   [f"The old file cannot be read ({damage}). It is kept as `{aside}`."])
+            raise _Damaged(damage) from None
 
     def _keep_in_memory(self, reason: Exception) -> None:
         """Go on without a file, from what can still be read of it."""
         self._memory = _copy_in_memory(self.path)
         show_panel("Your progress is kept in memory only",
                    [f"`{self.path}` cannot be written ({reason}). Set MTL_TUTORIAL_STATE to a folder that can."])
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Hold a lock that SQLite lets go of when the process ends, however it ends."""
+    with closing(sqlite3.connect(folder / "progress.lock", timeout=WAIT)) as lock:
+        lock.execute("BEGIN EXCLUSIVE")
+        yield
 
 
 def _copy_in_memory(path: Path) -> sqlite3.Connection:
