@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -11,6 +11,24 @@ from mtl_tutorial.layers.bank import Bank
 from mtl_tutorial.layers.features import FeatureEncoder
 from mtl_tutorial.layers.towers import Towers
 from mtl_tutorial.tasks import Task
+
+
+def shared_bottom_forward(x: Tensor, body: Callable[[Tensor], Tensor],
+                          towers: Mapping[str, Callable[[Tensor], Tensor]]) -> dict[str, Tensor]:
+    """Run the body once, then every tower on what it found: the definition, tower by tower.
+
+    :class:`SharedBottom` computes the same with all towers in one product.
+
+    Args:
+        x: one vector per row, [B, I].
+        body: maps [B, I] to [B, H].
+        towers: task -> a map from [B, H] to [B, 1].
+
+    Returns:
+        Task -> logits [B].
+    """
+    shared = body(x)                                                                    # [B, H]
+    return {task: tower(shared).squeeze(-1) for task, tower in towers.items()}
 
 
 class SharedBottom(nn.Module):

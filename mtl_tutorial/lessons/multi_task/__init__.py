@@ -1,0 +1,1 @@
+"""Lesson 01, multi-task learning: exercises, quiz and interview questions."""
