@@ -1,12 +1,11 @@
 """``data``: rebuild the files in data/ from their sources."""
 
 import argparse
-import subprocess
 from importlib import import_module
 
 from mtl_tutorial.bootstrap import ROOT
 
-DATA_SETS = ("census",)     # modules of mtl_tutorial.data that have a function rebuild(target_folder)
+DATA_SETS = ("census",)     # each has a module mtl_tutorial.data.<name>_source with a function rebuild(target)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -17,7 +16,7 @@ def main(options: argparse.Namespace) -> int:
     for name in options.names or DATA_SETS:
         print(f"mtl_tutorial: rebuilding {name}", flush=True)
         try:
-            import_module(f"mtl_tutorial.data.{name}").rebuild(ROOT / "data")
-        except (OSError, ValueError, subprocess.CalledProcessError) as error:
+            import_module(f"mtl_tutorial.data.{name}_source").rebuild(ROOT / "data")
+        except (OSError, ValueError) as error:
             raise SystemExit(f"mtl_tutorial: {name} was not rebuilt: {error}") from None
     return 0

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 def isolated() -> Iterator[None]:
     """Change the environment variables, which kernels inherit, so that no learner's state is read or written."""
     before = dict(os.environ)
-    with TemporaryDirectory(prefix="mtl_tutorial_") as folder:
+    with TemporaryDirectory(prefix="mtl_tutorial_", ignore_cleanup_errors=True) as folder:
         state, profile = Path(folder, "state"), Path(folder, "ipython", "profile_default")
         state.mkdir()
         profile.mkdir(parents=True)

@@ -1,11 +1,13 @@
 import argparse
 import os
 import sys
+from importlib import import_module
 
 import pytest
 
 from mtl_tutorial.commands import main, parse
 from mtl_tutorial.commands import test as test_command
+from mtl_tutorial.commands.data import DATA_SETS
 from mtl_tutorial.commands.data import main as data_main
 from mtl_tutorial.commands.isolation import isolated
 from mtl_tutorial.commands.selection import chosen
@@ -92,3 +94,8 @@ def test_notebooks_are_chosen_by_number_and_an_unknown_one_is_named(tmp_path):
 def test_an_unknown_data_set_is_named():
     with pytest.raises(SystemExit, match="there is no data set cencus; there are: census"):
         data_main(argparse.Namespace(names=["cencus"]))
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_every_data_set_has_a_module_that_rebuilds_it(name):
+    assert callable(import_module(f"mtl_tutorial.data.{name}_source").rebuild)
