@@ -124,8 +124,8 @@ def multi_task_gain(multi: Sequence[float], single: Sequence[float], higher_is_b
 
 
 @dataclass(frozen=True)
-class Paired:
-    """Mean difference of two methods over paired repeats, with its 95 % Student-t interval."""
+class Interval:
+    """A mean over repeats with its Student-t interval."""
 
     mean: float
     low: float
@@ -133,26 +133,35 @@ class Paired:
     repeats: int
 
     def __str__(self) -> str:
-        return f"{self.mean:+.4f} [{self.low:+.4f}, {self.high:+.4f}]"
+        return f"{self.mean:.4f} ± {self.high - self.mean:.4f}"
 
 
-def paired(ours, baseline, confidence: float = 0.95) -> Paired:
-    """Compare two methods over the same repeats: same data and same seed in each pair.
+def interval(values, confidence: float = 0.95) -> Interval:
+    """Return the mean of one score per repeat, [R], with its interval.
+
+    Raises:
+        ValueError: fewer than two repeats: a single run has no interval.
+    """
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(f"an interval needs a list of at least two repeats, not shape {values.shape}")
+    half = stats.t.ppf(0.5 + confidence / 2, len(values) - 1) * stats.sem(values)
+    mean = values.mean()
+    return Interval(float(mean), float(mean - half), float(mean + half), len(values))
+
+
+def paired(ours, baseline, confidence: float = 0.95) -> Interval:
+    """Compare two methods over the same repeats, same data and same seed in each pair: ours − baseline.
 
     Args:
         ours: one score per repeat, [R].
         baseline: the other method's, in the same order, [R].
-        confidence: of the interval for the mean of ours − baseline.
+        confidence: of the interval.
 
     Raises:
-        ValueError: other lengths, or fewer than two repeats: a single run has no interval.
+        ValueError: lists of different lengths, or fewer than two repeats.
     """
     ours, baseline = np.asarray(ours, dtype=float), np.asarray(baseline, dtype=float)
-    if ours.shape != baseline.shape or ours.ndim != 1:
+    if ours.shape != baseline.shape:
         raise ValueError(f"paired scores must be two lists of one length, not {ours.shape} and {baseline.shape}")
-    if len(ours) < 2:
-        raise ValueError("one repeat has no interval: give at least two")
-    difference = ours - baseline
-    half = stats.t.ppf(0.5 + confidence / 2, len(ours) - 1) * stats.sem(difference)
-    mean = difference.mean()
-    return Paired(float(mean), float(mean - half), float(mean + half), len(ours))
+    return interval(ours - baseline, confidence)
