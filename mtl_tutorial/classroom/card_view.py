@@ -2,7 +2,7 @@
 
 from html import escape
 
-from ipywidgets import Button, HBox, HTMLMath, ToggleButtons, VBox
+from ipywidgets import Button, HBox, HTMLMath, Layout, ToggleButtons, VBox
 
 from mtl_tutorial.classroom.interview import Card, cards_of
 from mtl_tutorial.classroom.markup import show_widget, to_html, to_inline_html
@@ -35,7 +35,8 @@ def cards(number: str) -> None:
 def deck_widget(deck: list[Card]) -> VBox:
     """Return the deck with a switch of language and buttons to turn the cards."""
     language = ToggleButtons(options=[("English", "en"), ("中文", "zh")], style={"button_width": "6em"})
-    back, on = Button(description="◀", tooltip="previous card"), Button(description="▶", tooltip="next card")
+    back, on = (Button(description=arrow, tooltip=f"{which} card", layout=Layout(width="4em"))
+                for arrow, which in (("◀", "previous"), ("▶", "next")))
     face = HTMLMath()
     place = 0
 
@@ -54,10 +55,16 @@ def deck_widget(deck: list[Card]) -> VBox:
 def _card_html(card: Card, place: int, language: str, of: str = "") -> str:
     words = WORDS[language]
     follow_ups = "".join(f"<li>{to_inline_html(text)}</li>" for text in card.follow_ups[language])
-    evidence = ", ".join(f"<code>{escape(item)}</code>" for item in card.evidence)
+    evidence = ", ".join(_evidence_html(item) for item in card.evidence)
     return (f"<div lang='{language}'><div><b>{place}{of}</b> · {words.get(card.kind, card.kind)}</div>"
             f"<div><b>{to_inline_html(card.question[language])}</b></div>"
             f"<details><summary>{words['answer']}</summary>{to_html(card.answer[language])}"
             f"<p><b>{words['trap']}.</b> {to_inline_html(card.trap[language])}</p>"
             f"<p><b>{words['follow_ups']}</b></p><ul>{follow_ups}</ul>"
             f"<p><b>{words['evidence']}:</b> {evidence}</p></details></div>")
+
+
+def _evidence_html(item: str) -> str:
+    """Return a section in quotes, the id of a claim or an exercise as code."""
+    section = item.removeprefix("cell:")
+    return f"“{escape(section)}”" if section != item else f"<code>{escape(item.removeprefix('exercise:'))}</code>"

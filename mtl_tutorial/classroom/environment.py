@@ -3,6 +3,7 @@
 import os
 import platform
 from importlib.metadata import version
+from pathlib import Path
 
 from mtl_tutorial.classroom.panel import show_table
 from mtl_tutorial.classroom.plots import chinese_fonts
@@ -18,8 +19,6 @@ def environment_check() -> None:
 
     Its output differs between machines: never a checked one.
     """
-    kept = progress()
-    where = "in memory only: it ends with this notebook" if kept.in_memory else str(kept.path)
     written = [entry.number for entry in LESSONS if entry.available]
     rows = [
         ("Python", platform.python_version()),
@@ -27,7 +26,17 @@ def environment_check() -> None:
         ("devices", f"{', '.join(available_devices())}; the lessons use {chosen_device()}"),
         ("threads", f"{chosen_threads()} of {os.cpu_count()}"),
         ("Chinese in plots", "yes" if chinese_fonts() else "no: no font for it was found"),
-        ("progress", where),
+        ("progress", _where_progress_is()),
         ("lessons", f"{len(written)} of {len(LESSONS)}: {', '.join(written)}" if written else "none found"),
     ]
     show_table("This environment", ("what", "found"), rows)
+
+
+def _where_progress_is() -> str:
+    """Say where progress is kept without the name of the user or of a temporary folder."""
+    kept = progress()
+    if kept.in_memory:
+        return "in memory only: it ends with this notebook"
+    if os.environ.get("MTL_TUTORIAL_STATE"):
+        return f"$MTL_TUTORIAL_STATE/{kept.path.name}"
+    return f"~/{kept.path.relative_to(Path.home())}" if kept.path.is_relative_to(Path.home()) else str(kept.path)

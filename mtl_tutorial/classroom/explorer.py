@@ -11,7 +11,7 @@ from html import escape
 
 import matplotlib.pyplot as plt
 from IPython.display import display
-from ipywidgets import HTML, Dropdown, SelectionSlider, VBox
+from ipywidgets import HTML, Dropdown, Layout, SelectionSlider, VBox
 from matplotlib.figure import Figure
 
 from mtl_tutorial.classroom.markup import show_widget
@@ -85,7 +85,7 @@ def _control(name: str, options: list, start: object) -> Dropdown | SelectionSli
     numeric = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in options)
     kind, settings = (SelectionSlider, {"continuous_update": False}) if numeric else (Dropdown, {})
     return kind(options=[(_label(value), value) for value in options], value=start, description=_words(name),
-                style={"description_width": "initial"}, **settings)
+                style={"description_width": "9em"}, layout=Layout(width="32em"), **settings)
 
 
 def _figure(draw: Callable, chosen: dict[str, object]) -> tuple[dict, dict]:

@@ -145,7 +145,7 @@ def test_cards_are_one_output_with_both_languages_on_the_page(shell, write):
     assert "application/vnd.jupyter.widget-view+json" in output.data
     page = output.data["text/html"]
     assert page.count("<details>") == 2
-    for text in ("When does sharing hurt?", "追问", "共享何时有害？", "$g_1 \\cdot g_2 &lt; 0$", "cell:When it"):
+    for text in ("When does sharing hurt?", "追问", "共享何时有害？", "$g_1 \\cdot g_2 &lt; 0$", "“When it fails”"):
         assert text in page
 
 
