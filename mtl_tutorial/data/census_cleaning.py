@@ -119,7 +119,7 @@ def add_log_amounts(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
     """Add, beside each amount of money x, zero for most persons and large for a few, a column log(1 + x).
 
     Beside, not in place of: the logarithm says chiefly *whether* there was an amount, which helps to predict
-    education; the amount itself says whether it was large, which income needs.
+    education; the amount itself says whether it was large, which income needs. Found on held-out training rows.
 
     Returns:
         The new frame, with four more columns ``log_…``, and the share of non-zero values of each amount.

@@ -52,7 +52,7 @@ def read(name: str, columns: Mapping[str, Column]) -> pd.DataFrame:
         frame = check(table, columns, name)
     except DataError as error:
         raise DataError(f"{error}; {REMEDY}") from None
-    found, expected = hashlib.sha256(content).hexdigest(), hashes(path.parent).get(name)
+    found, expected = hashlib.sha256(content).hexdigest(), hashes(path.parent).get(name, "nothing")
     if found != expected:
         raise DataError(f"{name}: SHA-256 is {found}, but {HASHES} says {expected}; {REMEDY}")
     return frame
@@ -77,11 +77,21 @@ def write(target: Path, name: str, frame: pd.DataFrame, columns: Mapping[str, Co
 
 
 def hashes(target: Path) -> dict[str, str]:
-    """Return file name -> expected SHA-256 in hexadecimal, as ``SHA256SUMS`` in ``target`` says."""
+    """Return file name -> expected SHA-256 in hexadecimal, as ``SHA256SUMS`` in ``target`` says.
+
+    Raises:
+        DataError: a line is not a hash and a file name.
+    """
     path = target / HASHES
-    if not path.is_file():
-        return {}
-    return {name: value for value, name in (line.split() for line in path.read_text().splitlines())}
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    entries = {}
+    for number, line in enumerate(lines, start=1):
+        match line.split():
+            case [value, name]:
+                entries[name] = value
+            case _:
+                raise DataError(f"{path}: line {number} is not a hash and a file name; {REMEDY}")
+    return entries
 
 
 def _plain(column: pd.Series, kind: Column) -> pa.Array:

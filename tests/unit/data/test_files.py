@@ -70,6 +70,19 @@ def test_file_with_other_rows_is_told_by_its_hash(folder, first_rows):
         files.read(NAME, COLUMNS)
 
 
+def test_file_that_no_hash_speaks_of_is_refused(folder, first_rows):
+    pq.write_table(first_rows, folder / NAME)
+    with pytest.raises(DataError, match=f"{NAME}: SHA-256 is .*, but SHA256SUMS says nothing"):
+        files.read(NAME, COLUMNS)
+
+
+def test_damaged_list_of_hashes_is_named_with_its_line(folder, first_rows):
+    pq.write_table(first_rows, folder / NAME)
+    (folder / "SHA256SUMS").write_text(f"{'0' * 64}  {NAME}\ntruncat\n")
+    with pytest.raises(DataError, match="SHA256SUMS: line 2 is not a hash and a file name"):
+        files.read(NAME, COLUMNS)
+
+
 def test_missing_and_unknown_columns_are_named(folder, first_rows):
     pq.write_table(first_rows.rename_columns({"age": "years"}), folder / NAME)
     with pytest.raises(DataError, match=f"{NAME}: column 'age' is missing and column 'years' is unknown"):
@@ -129,10 +142,11 @@ def test_what_the_reader_would_refuse_is_not_written(folder, change, problem):
     assert not list(folder.iterdir())
 
 
-def test_files_are_found_from_any_working_directory(tmp_path):
-    code = "from mtl_tutorial.data.census import read_census; print(len(read_census('test')))"
-    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True,
-                         env={"PYTHONPATH": str(DATA.parent)})
+def test_files_are_found_from_any_working_directory(tmp_path, monkeypatch):
+    monkeypatch.delenv("MTL_TUTORIAL_DATA", raising=False)
+    code = (f"import sys; sys.path.insert(0, {str(DATA.parent)!r})\n"
+            "from mtl_tutorial.data.census import read_census; print(len(read_census('test')))")
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert run.stdout.strip() == "99762", run.stderr
 
 
@@ -142,8 +156,8 @@ def test_readme_and_hashes_agree_with_the_files():
     assert set(expected) == {path.name for path in DATA.iterdir()} - {"README.md", files.HASHES}
     for name, digest in expected.items():
         assert hashlib.sha256((DATA / name).read_bytes()).hexdigest() == digest
-        rows = pq.read_metadata(DATA / name).num_rows
-        assert f"| `{name}` | {rows:,} | 42 | `{digest}` |" in text
+        size = pq.read_metadata(DATA / name)
+        assert f"| `{name}` | {size.num_rows:,} | {size.num_columns} | `{digest}` |" in text
 
 
 def test_data_files_stay_small():
