@@ -18,7 +18,7 @@ def _random(seed: int, *shape: int, grad: bool = False) -> torch.Tensor:
 
 
 def _linear(seed: int, inputs: int, outputs: int) -> nn.Linear:
-    layer = nn.Linear(inputs, outputs, dtype=torch.float64)
+    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, dtype=torch.float64)
     with torch.no_grad():
         layer.weight.copy_(_random(seed, outputs, inputs))
         layer.bias.copy_(_random(seed + 1, outputs))
