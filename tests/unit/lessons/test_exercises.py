@@ -76,8 +76,8 @@ def test_cases_are_the_same_each_time(exercise):
 
 @each_exercise
 def test_right_answer_is_accepted_and_random_state_kept(exercise):
-    before, answer = random_state(), wrapped(exercise)
     assert diagnose(exercise, exercise.reference) is None
+    before, answer = random_state(), wrapped(exercise)
     assert check(exercise.id, answer) is answer
     assert progress().solved() == {exercise.id}
     assert random_state() == before
