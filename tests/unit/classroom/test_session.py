@@ -59,3 +59,14 @@ def test_random_state_is_kept_through_seeding_and_errors():
     with pytest.raises(ZeroDivisionError):
         careless()
     assert draws() == expected
+
+
+@pytest.mark.skipif(not torch.accelerator.is_available(), reason="this machine has no accelerator")
+def test_random_state_of_the_accelerator_is_kept():
+    device = torch.accelerator.current_accelerator()
+    torch.manual_seed(5)
+    expected = torch.rand(3, device=device)
+    torch.manual_seed(5)
+    with random_state_kept():
+        torch.rand(100, device=device)
+    assert torch.equal(torch.rand(3, device=device), expected)
