@@ -98,7 +98,7 @@ def fit(model: nn.Module, table: Table, tasks: Sequence[Task], balance: Scalariz
     device = torch.device(device) if device is not None else find_device()
     balance = (balance or Sum()).to(device)
     model.to(device)
-    table = table.to(device)
+    table = table.only([task.name for task in tasks]).to(device)
     validation = validation.to(device) if validation is not None else None
     parameters = [p for p in (*model.parameters(), *balance.parameters()) if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay, fused=True)

@@ -174,6 +174,19 @@ class Table:
         """Return the table on ``device``."""
         return self._map(lambda column: column.to(device))
 
+    def only(self, targets: Sequence[str]) -> Table:
+        """Return the features and these targets alone: what training gathers again at every step.
+
+        Raises:
+            KeyError: a target that the table does not hold.
+        """
+        missing = [name for name in targets if name not in self.targets]
+        if missing:
+            raise KeyError(f"the table holds no target {missing[0]!r}; it holds {', '.join(sorted(self.targets))}")
+        return replace(self, targets={name: self.targets[name] for name in targets},
+                       masks={name: self.masks[name] for name in targets if name in self.masks},
+                       truth={}, groups=None)
+
     def with_targets(self, targets: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None = None) -> Table:
         """Return the same rows with other targets."""
         return replace(self, targets=targets, masks=masks or {})

@@ -28,8 +28,8 @@ class FusedEmbedding(nn.Module):
         nn.init.normal_(self.table.weight, std=0.1)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Look up ids [B, F] and return their vectors side by side, [B, F·dim]."""
-        return self.table(ids + self.offsets).flatten(-2)
+        """Look up ids [B, F] and return their vectors, [B, F, dim]."""
+        return self.table(ids + self.offsets)
 
 
 class FeatureEncoder(nn.Module):
@@ -38,18 +38,26 @@ class FeatureEncoder(nn.Module):
     Args:
         schema: of the tables that the model will see.
         dim: numbers per embedded id.
+        copies: make this many encoders, with embeddings of their own, in one lookup.
 
     Attributes:
         width: length of the vector, F·dim + D.
     """
 
-    def __init__(self, schema: Schema, dim: int = 8):
+    def __init__(self, schema: Schema, dim: int = 8, copies: int | None = None):
         super().__init__()
-        self.embedding = FusedEmbedding(schema.cardinalities, dim) if schema.cardinalities else None
+        self.copies = copies
+        self.embedding = FusedEmbedding(schema.cardinalities, dim * (copies or 1)) if schema.cardinalities else None
         self.width = len(schema.cardinalities) * dim + schema.numeric
 
     def forward(self, inputs: Inputs) -> Tensor:
-        """Return x, [B, width]."""
+        """Return x, [B, width]; with copies, [B, copies, width]."""
+        numeric = inputs.numeric                                                        # [B, D]
+        if self.copies is not None:
+            numeric = numeric.unsqueeze(1).expand(-1, self.copies, -1)                  # [B, C, D]
         if self.embedding is None:
-            return inputs.numeric
-        return torch.cat([self.embedding(inputs.categorical), inputs.numeric], -1)      # [B, F·dim + D]
+            return numeric
+        vectors = self.embedding(inputs.categorical)                                    # [B, F, (C·)dim]
+        if self.copies is not None:
+            vectors = vectors.unflatten(-1, (self.copies, -1)).transpose(1, 2)          # [B, C, F, dim]
+        return torch.cat([vectors.flatten(-2), numeric], -1)                            # [B, (C,) F·dim + D]

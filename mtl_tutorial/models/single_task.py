@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from mtl_tutorial.data.table import Inputs, Schema
@@ -31,11 +30,11 @@ class SingleTask(nn.Module):
     def __init__(self, schema: Schema, tasks: Sequence[Task], dim: int = 8,
                  widths: Sequence[int] = (64,), tower: Sequence[int] = (16,)):
         super().__init__()
-        self.encoders = nn.ModuleList(FeatureEncoder(schema, dim) for _ in tasks)
-        self.bodies = Bank(len(tasks), self.encoders[0].width, widths)
+        self.encoders = FeatureEncoder(schema, dim, copies=len(tasks))
+        self.bodies = Bank(len(tasks), self.encoders.width, widths)
         self.towers = Towers(tasks, self.bodies.width, tower)
 
     def forward(self, inputs: Inputs) -> dict[str, Tensor]:
         """Return task -> logits."""
-        x = torch.stack([encoder(inputs) for encoder in self.encoders], 1)              # [B, T, I]
+        x = self.encoders(inputs)                                                       # [B, T, I]
         return self.towers(self.bodies(x))
