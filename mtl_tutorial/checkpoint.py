@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -32,8 +33,9 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], state: Mapping) -
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()},
-                   metadata={"format": FORMAT, "state": json.dumps(state)})
+    copies = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format)   # shared memory: refused
+              for name, value in tensors.items()}
+    content = save(copies, metadata={"format": FORMAT, "state": json.dumps(state)})
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -55,7 +57,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, not a dict
+            # clone: no tensor stays mapped to the file, which Windows would then not let us replace
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118, not a dict
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: cannot be read as a checkpoint ({error}); "
                               "it was left in place: move it away to start afresh") from None

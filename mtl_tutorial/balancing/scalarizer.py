@@ -42,4 +42,8 @@ class StaticWeights(Scalarizer):
 
     def forward(self, losses: Tensor) -> Tensor:
         """Map the losses [..., K] to their weighted sum [...]."""
-        return losses @ self.weights
+        return losses @ self.weights.to(losses.dtype)
+
+    def extra_repr(self) -> str:
+        """Show the weights: a checkpoint must not be continued with others."""
+        return f"{self.weights.tolist()}"
