@@ -7,8 +7,7 @@ from torch import nn
 
 def dense_parameters(model: nn.Module) -> int:
     """Return the number of trained parameters outside embedding tables; of a stacked model, of one repeat."""
-    total = 0
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad and "embedding" not in name:
-            total += parameter.numel()
-    return total // (getattr(model, "repeats", None) or 1)
+    architecture = getattr(model, "architecture", model)
+    dense = {parameter for module in architecture.modules() if not isinstance(module, nn.Embedding)
+             for parameter in module.parameters(recurse=False) if parameter.requires_grad}
+    return sum(parameter.numel() for parameter in dense)

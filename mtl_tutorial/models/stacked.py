@@ -36,11 +36,17 @@ class Stacked(nn.Module):
                                  f"{sorted(set(found.items()) ^ set(shapes[0].items()))[:3]}")
         parameters, buffers = stack_module_state(list(models))
         self.repeats = len(models)
-        self.weights = nn.ParameterDict({_key(name): value.detach() for name, value in parameters.items()})
+        self.weights = nn.ParameterDict({_key(name): nn.Parameter(value.detach(), value.requires_grad)
+                                         for name, value in parameters.items()})
         self.constants = nn.ParameterDict({_key(name): nn.Parameter(value, requires_grad=False)
                                            for name, value in buffers.items()})
         # The architecture alone, hidden from nn.Module's bookkeeping: its own weights are never used.
         object.__setattr__(self, "architecture", copy.deepcopy(models[0]).to("meta"))
+
+    def train(self, mode: bool = True) -> Stacked:
+        """Switch all models between training and evaluation, dropout included."""
+        self.architecture.train(mode)
+        return super().train(mode)
 
     def _each(self, method: str, inputs: Inputs) -> dict[str, Tensor] | Tensor:
         state = {_name(key): value for group in (self.weights, self.constants) for key, value in group.items()}
