@@ -61,13 +61,17 @@ def log_loss(labels, probabilities) -> float:
 
 
 def calibration_error(labels, probabilities, bins: int = 10) -> float:
-    """Return the expected calibration error over bins of equally many rows: Σ share · |observed − predicted|."""
-    order = np.argsort(np.asarray(probabilities), kind="stable")
+    """Return the expected calibration error over bins of equally many rows: Σ share · |observed − predicted|.
+
+    Rows of equal probability that fall into two bins count in both with the mean of their labels, so that the
+    order of the rows does not matter.
+    """
+    labels, probabilities = (np.asarray(column, dtype=float) for column in (labels, probabilities))
+    _, tie = np.unique(probabilities, return_inverse=True)
+    observed = (np.bincount(tie, labels) / np.bincount(tie))[tie]
     error = 0.0
-    for rows in np.array_split(order, bins):
-        if len(rows):
-            gap = np.asarray(labels, dtype=float)[rows].mean() - np.asarray(probabilities, dtype=float)[rows].mean()
-            error += abs(gap) * len(rows) / len(order)
+    for rows in np.array_split(np.argsort(probabilities), bins):
+        error += abs((observed[rows] - probabilities[rows]).sum()) / len(labels)
     return float(error)
 
 
@@ -91,7 +95,8 @@ def recall_at_k(relevant, scores, k: int) -> float:
     if not known.any():
         return float("nan")
     top = np.argpartition(-scores[known], min(k, scores.shape[1]) - 1, axis=1)[:, :k]
-    hits = np.take_along_axis(relevant[known], top, 1).sum(1)
+    listed = np.where(np.isneginf(scores[known]), 0.0, relevant[known])
+    hits = np.take_along_axis(listed, top, 1).sum(1)
     return float((hits / relevant[known].sum(1)).mean())
 
 

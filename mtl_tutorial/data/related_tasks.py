@@ -32,13 +32,15 @@ def related_tasks(rows: int, correlation: float, *, features: int = 100, seed: i
         ``truth``, their noise-free means ``oracle.first`` and ``oracle.second``.
 
     Raises:
-        ValueError: a correlation outside −1 … 1.
+        ValueError: a correlation outside −1 … 1, or fewer than two features.
 
     Reference: Ma et al. 2018, section 3.2, equations 2 to 4. α and β, which the paper leaves open, are drawn
     from N(0, 1) and U(0, 2π).
     """
     if not -1 <= correlation <= 1:
         raise ValueError(f"correlation={correlation} is outside −1 … 1")
+    if features < 2:
+        raise ValueError(f"features={features}: two directions need at least 2")
     generator = torch.Generator().manual_seed(seed)
     first, orthogonal = torch.linalg.qr(torch.randn(features, 2, generator=generator)).Q.T
     second = correlation * first + math.sqrt(1 - correlation**2) * orthogonal

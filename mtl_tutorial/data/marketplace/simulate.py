@@ -56,7 +56,8 @@ class Shop:
         """Draw a shop. The arguments are those of :func:`simulate`."""
         for name, value, low, high in (("task_correlation", task_correlation, -1, 1),
                                        ("scenario_shift", scenario_shift, 0, 1),
-                                       ("imbalance", imbalance, 1, 1000), ("noise", noise, 0, 10)):
+                                       ("imbalance", imbalance, 1, 1000), ("noise", noise, 0, 3),
+                                       ("users", users, 1, 2**24), ("items", items, 1, 2**24)):
             if not low <= value <= high:
                 raise ValueError(f"{name}={value} is outside {low} … {high}")
         world = torch.Generator().manual_seed(seed)
@@ -118,7 +119,7 @@ def simulate(rows: int = 60_000, *, seed: int = 0, users: int = 500, items: int 
         task_correlation: cosine between the weights behind clicking and behind buying, −1 … 1.
         scenario_shift: how far each scenario's weights lie from the common ones, 0 (equal) … 1 (unrelated).
         imbalance: each scenario has this many times fewer rows than the one before; 1 is even.
-        noise: spread of the hidden intent ε on the logits, 0 or more.
+        noise: spread of the hidden intent ε on the logits, 0 … 3.
 
     Returns:
         Table with the fields FIELDS, numeric log price, quality and position (standardised), the targets of
