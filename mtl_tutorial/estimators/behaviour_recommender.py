@@ -35,6 +35,7 @@ class BehaviourRecommender(BaseEstimator):
     Attributes:
         model_: the trained network.
         n_users_, n_items_: how many ids it knows.
+        learned_: the heads that were trained, of behaviour, item and profile.
     """
 
     def __init__(self, dim: int = 16, hidden: int = 32, behaviour_weight: float = 1.0, item_weight: float = 1.0,
@@ -75,6 +76,8 @@ class BehaviourRecommender(BaseEstimator):
         profile = np.asarray(profile)
         if profile.ndim != 1 or len(profile) < self.n_users_:
             raise ValueError(f"profile has shape {profile.shape}, pairs name {self.n_users_} users")
+        if not np.issubdtype(profile.dtype, np.integer) or profile.min() < -1:
+            raise ValueError("profile must hold integers, classes from 0, or −1 where unknown")
         self.n_users_ = len(profile)
         self.n_profiles_ = max(int(profile.max()) + 1, 1)
         self._tasks = [Task("behaviour", "multiclass", len(BEHAVIOURS)), Task("item", "multiclass", self.n_items_),
@@ -85,11 +88,16 @@ class BehaviourRecommender(BaseEstimator):
                                     "profile": of_row.clamp(min=0)}, {"item": acted > 0, "profile": of_row >= 0})
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)       # the CPU's alone: no accelerator is reseeded
             model = BehaviourModel(self.n_users_, self.n_items_, self.n_profiles_, self.dim, self.hidden)
-        weights = StaticWeights([self.behaviour_weight, self.item_weight, self.profile_weight])
-        fit(model, table, self._tasks, weights, epochs=self.epochs, batch_size=self.batch_size, lr=self.lr,
+        # A head without weight is no task: its loss of zero would still let weight decay move it.
+        weights = (self.behaviour_weight, self.item_weight, self.profile_weight)
+        learned = [(task, weight) for task, weight in zip(self._tasks, weights, strict=True)
+                   if weight and table.mask(task.name).any()]
+        tasks, weights = zip(*learned, strict=True)
+        fit(model, table, tasks, StaticWeights(weights), epochs=self.epochs, batch_size=self.batch_size, lr=self.lr,
             weight_decay=self.weight_decay, seed=seed, device=self.device, description="recommender")
+        self.learned_ = [task.name for task in tasks]
         self.model_ = model
         return self
 
@@ -108,10 +116,11 @@ class BehaviourRecommender(BaseEstimator):
 
     def _users(self, users) -> torch.Tensor:
         check_is_fitted(self, "model_")
-        users = torch.as_tensor(np.asarray(users))
-        if users.dim() != 1 or ((users < 0) | (users >= self.n_users_)).any():
-            raise ValueError(f"users must be ids 0 … {self.n_users_ - 1}, one per row")
-        return users.to(next(self.model_.parameters()).device)
+        users = np.asarray(users)
+        if (users.ndim != 1 or not np.issubdtype(users.dtype, np.integer)
+                or ((users < 0) | (users >= self.n_users_)).any()):
+            raise ValueError(f"users must be integer ids 0 … {self.n_users_ - 1}, one per row")
+        return torch.as_tensor(users.astype(np.int64), device=next(self.model_.parameters()).device)
 
     def predict_proba(self, pairs) -> np.ndarray:
         """Return the probabilities of browse, cart and buy, [N, 3]."""
@@ -129,7 +138,8 @@ class BehaviourRecommender(BaseEstimator):
     @torch.inference_mode()
     def item_scores(self, users) -> np.ndarray:
         """Return the recommendation scores of all items, [len(users), items]."""
-        return self.model_.scores(self.model_.user(self._users(users))).cpu().numpy()
+        users = self._users(users)
+        return self.model_.scores(self.model_.user(users)).cpu().numpy()
 
     def recommend(self, users, k: int = 10) -> np.ndarray:
         """Return each user's k best items, best first, [len(users), k].
@@ -137,11 +147,19 @@ class BehaviourRecommender(BaseEstimator):
         Raises:
             ValueError: k above the number of items.
         """
+        check_is_fitted(self, "model_")
         if not 1 <= k <= self.n_items_:
             raise ValueError(f"k={k} is outside 1 … {self.n_items_}, the number of items")
         return (-self.item_scores(users)).argsort(axis=1, kind="stable")[:, :k]
 
     @torch.inference_mode()
     def predict_profile(self, users) -> np.ndarray:
-        """Return each user's likeliest profile class, [len(users)]."""
-        return self.model_.profile(self.model_.user(self._users(users))).argmax(-1).cpu().numpy()
+        """Return each user's likeliest profile class, [len(users)].
+
+        Raises:
+            ValueError: no profile was learned.
+        """
+        users = self._users(users)
+        if "profile" not in self.learned_:
+            raise ValueError("no profile was learned: fit was given none, or profile_weight is 0")
+        return self.model_.profile(self.model_.user(users)).argmax(-1).cpu().numpy()

@@ -98,9 +98,9 @@ class MultiTaskClassifier(ClassifierMixin, BaseEstimator):
         table = self._table(X, {name: torch.as_tensor(code) for name, code in zip(names, codes, strict=True)})
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)       # the CPU's alone: no accelerator is reseeded
             model = SharedBottom(table.schema, self._tasks, widths=self.widths, tower=self.tower).double()
-        fit(model, table, self._tasks, StaticWeights(weights).double(), epochs=self.epochs, lr=self.lr,
+        fit(model, table, self._tasks, StaticWeights(weights), epochs=self.epochs, lr=self.lr,
             batch_size=self.batch_size, weight_decay=self.weight_decay, seed=seed, device=self.device)
         self.model_ = model
         return self
@@ -132,7 +132,7 @@ class MultiTaskClassifier(ClassifierMixin, BaseEstimator):
     def score(self, X, y) -> float:
         """Return the accuracy, averaged over tasks."""
         found = self.predict(X)
-        if isinstance(y, Mapping):
-            y, found = (np.stack([np.asarray(d[name]) for name in self.task_names_], 1) for d in (y, found))
+        if self._form == "dict":
+            return float(np.mean([column_or_1d(y[name]) == found[name] for name in self.task_names_]))
         y = check_array(y, ensure_2d=False, dtype=None)
         return float((found == y.reshape(found.shape)).mean())
