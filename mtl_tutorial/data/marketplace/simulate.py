@@ -35,9 +35,10 @@ TASKS = {
     "cart": Task("cart"),
     "purchase": Task("purchase"),
     "next_behaviour": Task("next_behaviour", "multiclass", 3),      # browse, cart, buy
-    "spend": Task("spend", "regression"),                           # log currency units, of purchased rows
+    "spend": Task("spend", "regression"),                           # log of spend over LOG_BASKET, of purchased rows
 }
 POSITIONS = 10
+LOG_BASKET = 4.0        # spend is told as log(spend) − LOG_BASKET, so that its loss starts at the others' scale
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Shop:
         logits = logits_without_intent(self.users, self.items, self.weights, user, item, scenario, position)
         oracle = probabilities(logits, self.noise * torch.randn(rows, generator=draw))
         bayes = mean_over_intent(logits, self.noise)
-        spend_mean = self.items.log_price[item] + 0.3 * self.users.budget[user]
+        spend_mean = self.items.log_price[item] - LOG_BASKET + 0.3 * self.users.budget[user]
         oracle["spend"] = bayes["spend"] = spend_mean
         bayes["conversion_of_clicked"] = bayes["purchase"] / bayes["click"]
 
