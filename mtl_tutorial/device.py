@@ -7,19 +7,27 @@ import os
 import torch
 
 
+def available_devices() -> list[str]:
+    """Return the kinds of device this machine has, the fastest first."""
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    return [kind for kind, there in present.items() if there]
+
+
 def find_device() -> torch.device:
-    """Return ``$MTL_TUTORIAL_DEVICE`` if set, else CUDA, MPS or the CPU, whichever is there first.
+    """Return ``$MTL_TUTORIAL_DEVICE`` if set, else the first of cuda, mps and cpu that this machine has.
 
     Raises:
-        RuntimeError: the variable names a device that this machine does not have.
+        ValueError: the variable asks for a device that this machine lacks.
     """
-    wanted = os.environ.get("MTL_TUTORIAL_DEVICE")
-    if wanted:
-        try:
-            return torch.empty(0, device=wanted).device
-        except (RuntimeError, AssertionError) as error:
-            raise RuntimeError(f"MTL_TUTORIAL_DEVICE={wanted}: this machine has no such device "
-                               f"({str(error).splitlines()[0]})") from None
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    present = available_devices()
+    asked = os.environ.get("MTL_TUTORIAL_DEVICE")
+    if not asked:
+        return torch.device(present[0])
+    try:
+        device = torch.device(asked)
+    except RuntimeError:
+        device = None
+    count = torch.cuda.device_count() if device and device.type == "cuda" else 1
+    if device is None or device.type not in present or (device.index or 0) >= count:
+        raise ValueError(f"MTL_TUTORIAL_DEVICE is {asked!r}; this machine has {', '.join(present)}")
+    return device

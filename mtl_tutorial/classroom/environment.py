@@ -8,7 +8,8 @@ from pathlib import Path
 from mtl_tutorial.classroom.panel import show_table
 from mtl_tutorial.classroom.plots import chinese_fonts
 from mtl_tutorial.classroom.progress import progress
-from mtl_tutorial.classroom.session import available_devices, chosen_device, chosen_threads
+from mtl_tutorial.classroom.session import chosen_threads
+from mtl_tutorial.device import available_devices, find_device
 from mtl_tutorial.lessons import LESSONS
 
 PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "matplotlib", "jupyterlab", "ipywidgets")
@@ -23,7 +24,7 @@ def environment_check() -> None:
     rows = [
         ("Python", platform.python_version()),
         *((package, version(package)) for package in PACKAGES),
-        ("devices", f"{', '.join(available_devices())}; the lessons use {chosen_device()}"),
+        ("devices", f"{', '.join(available_devices())}; the lessons use {find_device()}"),
         ("threads", f"{chosen_threads()} of {os.cpu_count()}"),
         ("Chinese in plots", "yes" if chinese_fonts() else "no: no font for it was found"),
         ("progress", _where_progress_is()),

@@ -6,7 +6,8 @@ import torch
 
 from mtl_tutorial.classroom import setup
 from mtl_tutorial.classroom.randomness import random_state_kept, seed_everything
-from mtl_tutorial.classroom.session import chosen_device, chosen_threads
+from mtl_tutorial.classroom.session import chosen_threads
+from mtl_tutorial.device import find_device
 
 
 def draws():
@@ -30,7 +31,7 @@ def test_setup_shows_one_line_that_does_not_change(shell, monkeypatch):
 def test_device_that_is_not_there_is_named(monkeypatch, asked):
     monkeypatch.setenv("MTL_TUTORIAL_DEVICE", asked)
     with pytest.raises(ValueError, match=f"MTL_TUTORIAL_DEVICE is '{asked}'; this machine has .*cpu"):
-        chosen_device()
+        find_device()
 
 
 @pytest.mark.parametrize("asked", ["0", "-1", "two", "1.5"])
