@@ -74,6 +74,8 @@ class MultiTaskClassifier(ClassifierMixin, BaseEstimator):
             ValueError: X or y of a wrong shape or with missing values, or continuous targets.
         """
         if isinstance(y, Mapping):
+            if not y:
+                raise ValueError("y is an empty dict: give at least one target")
             self._form, names = "dict", [str(name) for name in y]
             columns = [column_or_1d(column) for column in y.values()]
             X = validate_data(self, X, dtype=np.float64)

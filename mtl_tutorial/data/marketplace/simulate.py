@@ -35,7 +35,7 @@ TASKS = {
     "cart": Task("cart"),
     "purchase": Task("purchase"),
     "next_behaviour": Task("next_behaviour", "multiclass", 3),      # browse, cart, buy
-    "spend": Task("spend", "regression"),                           # log of spend over LOG_BASKET, of purchased rows
+    "spend": Task("spend", "regression"),                           # log of spend over LOG_BASKET, if purchased
 }
 POSITIONS = 10
 LOG_BASKET = 4.0        # spend is told as log(spend) − LOG_BASKET, so that its loss starts at the others' scale
