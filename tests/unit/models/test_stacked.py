@@ -133,6 +133,16 @@ def test_early_stopping_keeps_each_repeats_own_best(mixed_table, mixed_tasks):
                 torch.testing.assert_close(stacked.weights[key][repeat], value, rtol=0, atol=1e-9)
 
 
+def test_patience_lasts_while_any_repeat_still_improves(mixed_table, mixed_tasks):
+    table = mixed_table(60)
+    scores = iter(torch.tensor([[1.0, 9.0], [2.0, 8.0], [3.0, 7.0], [2.0, 6.0], [9.0, 9.9]]))
+    stacked = Stacked([SharedBottom(table.schema, mixed_tasks, widths=(8,)) for _ in range(2)])
+    history = fit(stacked, table.repeat(2), mixed_tasks, epochs=5, validation=table.repeat(2), patience=1,
+                  monitor=lambda model, rows: next(scores), **KNOBS)
+    assert [step for step, _ in history.scores] == [2, 4, 6, 8]
+    assert history.best_step.tolist() == [6, 2]
+
+
 def test_gates_and_losses_of_a_stack_are_those_of_its_models(mixed_table, mixed_tasks):
     tables = tables_of(mixed_table)
     models = models_of(lambda: MMoE(tables[0].schema, mixed_tasks))
