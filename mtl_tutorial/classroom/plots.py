@@ -32,8 +32,7 @@ def use_style() -> None:
         "lines.linewidth": 2.0,
         "lines.markersize": 6,
         "legend.frameon": False,
-        "axes.prop_cycle": (cycler(color=COLOURS) + cycler(linestyle=LINES) + cycler(marker=MARKERS)
-                            + cycler(markevery=[0.12] * len(COLOURS))),
+        "axes.prop_cycle": (cycler(color=COLOURS) + cycler(linestyle=LINES) + cycler(marker=MARKERS)),
     })
 
 

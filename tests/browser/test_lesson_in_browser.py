@@ -25,8 +25,10 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
          "--disable-component-update", "--disable-sync"]
 SERVER = "import sys; from pathlib import Path; from mtl_tutorial.commands.lab import serve; " \
          "serve(Path(sys.argv[1]), int(sys.argv[2]))"
-ANSWER = "def mix_experts(expert_outputs, gate_logits):\n    return gate_logits.softmax({axis}) @ expert_outputs\n\n" \
-         "mix_experts = check('01.mix_experts', mix_experts)"
+ANSWER = """def mix_experts(expert_outputs, gate_logits):
+    return gate_logits.softmax({axis}) @ expert_outputs
+
+mix_experts = check('01.mix_experts', mix_experts)"""
 PROMPTS = "() => [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')].map(e => e.textContent.trim())"
 
 
