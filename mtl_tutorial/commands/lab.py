@@ -14,6 +14,7 @@ from mtl_tutorial.bootstrap import ROOT
 from mtl_tutorial.commands.copies import copy_lessons
 
 START = "00_start_here.ipynb"
+SETTINGS = Path(__file__).parent / "jupyterlab_settings"
 
 
 def main(options: argparse.Namespace) -> int:
@@ -63,6 +64,7 @@ def serve(folder: Path, port: int) -> None:
         "--Application.log_level=WARN",
         f"--LabApp.default_url={page}",
         "--LabApp.extension_manager=readonly",  # the other one asks the package index
+        f"--LabApp.app_settings_dir={SETTINGS}",        # asks no questions about news or updates
         "--LabApp.news_url=None",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
