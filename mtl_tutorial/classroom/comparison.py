@@ -21,6 +21,8 @@ def first_difference(expected: object, actual: object, tolerance: float, path: s
     Results may be tensors, arrays, numbers, strings and nested dicts, lists and tuples of them.
     """
     expected_kind, actual_kind = kind_of(expected), kind_of(actual)
+    if expected_kind == "number" and actual_kind in ("tensor", "array") and actual.ndim == 0:
+        actual_kind = "number"                  # a number all the same
     if expected_kind != actual_kind:
         hint = " (was .item() or .tolist() called?)" if expected_kind == "tensor" and actual_kind != "tuple" else ""
         return Difference("structure", f"`{path}` is {_with_article(actual_kind)}, expected "

@@ -46,18 +46,18 @@ SHARED_BOTTOM = Exercise(
     ),
     mistakes=(
         Mistake(lambda x, body, towers: {task: tower(x).squeeze(-1) for task, tower in towers.items()},
-                "the towers read x itself, not what the body made of it: nothing is shared."),
+                "The towers read x itself, not what the body made of it: nothing is shared."),
         Mistake(lambda x, body, towers: {task: tower(body(x)) for task, tower in towers.items()},
-                "the towers' outputs are still [B, 1]; a column that is not squeezed turns [B, 1] − [B] into a "
+                "The towers' outputs are still [B, 1]; a column that is not squeezed turns [B, 1] − [B] into a "
                 "[B, B] loss without any error."),
         Mistake(lambda x, body, towers: {task: next(iter(towers.values()))(body(x)).squeeze(-1) for task in towers},
-                "every task reads the first tower: the towers are what tasks do not share."),
+                "Every task reads the first tower: the towers are what tasks do not share."),
         Mistake(lambda x, body, towers: {task: tower(body(x)).squeeze(-1).sigmoid()
                                          for task, tower in towers.items()},
-                "these are probabilities. Models here emit logits: the loss applies the sigmoid itself, and twice is "
+                "These are probabilities. Models here emit logits: the loss applies the sigmoid itself, and twice is "
                 "once too often."),
         Mistake(lambda x, body, towers: {task: tower(body(body(x))).squeeze(-1) for task, tower in towers.items()},
-                "the body runs twice in a row, on its own output."),
+                "The body runs twice in a row, on its own output."),
     ),
     title="The shared bottom", difficulty=1, importance=4, minutes=5)
 
@@ -84,16 +84,16 @@ WEIGHTED_LOSS = Exercise(
     ),
     mistakes=(
         Mistake(lambda row_losses, mask, weights: torch.where(mask, row_losses, 0.0).mean(0) @ weights,
-                "each task's sum is divided by all B rows, not by the rows that have its label: rare labels "
+                "Each task's sum is divided by all B rows, not by the rows that have its label: rare labels "
                 "(purchases) are weighed down by their rarity."),
         Mistake(lambda row_losses, mask, weights: row_losses.mean(0) @ weights,
-                "the mask is not used: rows without a label are taught whatever stands in their place."),
+                "The mask is not used: rows without a label are taught whatever stands in their place."),
         Mistake(lambda row_losses, mask, weights: masked_mean(row_losses, mask) @ weights / weights.sum(),
-                "the weights are normalised to sum 1; the formula is Σ_k w_k L_k as it stands."),
+                "The weights are normalised to sum 1; the formula is Σ_k w_k L_k as it stands."),
         Mistake(lambda row_losses, mask, weights: masked_mean(row_losses, mask).sum(),
-                "the weights are not used."),
+                "The weights are not used."),
         Mistake(lambda row_losses, mask, weights: (torch.where(mask, row_losses, 0.0) * weights).sum() / mask.sum(),
-                "all labels of all tasks are pooled into one mean: a task with ten times the labels gets ten times "
+                "All labels of all tasks are pooled into one mean: a task with ten times the labels gets ten times "
                 "the say, whatever its weight."),
     ),
     title="The weighted loss with missing labels", difficulty=2, importance=5, minutes=10)
@@ -118,17 +118,17 @@ MIX_EXPERTS = Exercise(
     ),
     mistakes=(
         Mistake(lambda expert_outputs, gate_logits: gate_logits.softmax(0) @ expert_outputs,
-                "the softmax runs over the batch, not over the experts: a row's prediction would depend on its "
+                "The softmax runs over the batch, not over the experts: a row's prediction would depend on its "
                 "neighbours."),
         Mistake(lambda expert_outputs, gate_logits: gate_logits.softmax(1) @ expert_outputs,
-                "the softmax runs over the tasks, not over the experts: tasks compete for an expert."),
+                "The softmax runs over the tasks, not over the experts: tasks compete for an expert."),
         Mistake(lambda expert_outputs, gate_logits: gate_logits @ expert_outputs,
-                "the gate's logits are used as weights: without a softmax they are not positive and do not sum to 1."),
+                "The gate's logits are used as weights: without a softmax they are not positive and do not sum to 1."),
         Mistake(lambda expert_outputs, gate_logits: gate_logits.sigmoid() @ expert_outputs,
-                "a sigmoid gates each expert by itself; MMoE's weights compete: they sum to 1."),
+                "A sigmoid gates each expert by itself; MMoE's weights compete: they sum to 1."),
         Mistake(lambda expert_outputs, gate_logits: gate_logits.mean(1, keepdim=True).softmax(-1).expand_as(
                     gate_logits) @ expert_outputs,
-                "all tasks use one and the same gate: that is OMoE, MMoE's control."),
+                "All tasks use one and the same gate: that is OMoE, MMoE's control."),
     ),
     title="Mix the experts", difficulty=2, importance=5, minutes=10)
 
@@ -160,18 +160,18 @@ PLE_GATE = Exercise(
         "Own experts differ by task: `torch.einsum('btp,btph->bth', ...)`; shared ones do not: `for_shared @ shared`.",
     ),
     mistakes=(
-        Mistake(_swapped, "the gate's first logits are given to the shared experts; they belong to the task's own."),
-        Mistake(_two_softmaxes, "own and shared experts have a softmax each: their weights sum to 2, and the gate "
+        Mistake(_swapped, "The gate's first logits are given to the shared experts; they belong to the task's own."),
+        Mistake(_two_softmaxes, "Own and shared experts have a softmax each: their weights sum to 2, and the gate "
                                 "cannot say 'rely on the shared ones'."),
         Mistake(lambda shared, own, gate_logits: mix_shared_and_own(
                     shared, own[:, :1].expand_as(own), gate_logits),
-                "every task reads task 0's own experts."),
+                "Every task reads task 0's own experts."),
         Mistake(lambda shared, own, gate_logits: mix_shared_and_own(
                     shared, own.mean(1, keepdim=True).expand_as(own), gate_logits),
-                "every task reads all tasks' own experts (their mean): in PLE a task never sees another's."),
+                "Every task reads all tasks' own experts (their mean): in PLE a task never sees another's."),
         Mistake(lambda shared, own, gate_logits: torch.einsum(
                     "btp,btph->bth", gate_logits.softmax(-1)[..., :own.shape[2]], own),
-                "the shared experts are left out."),
+                "The shared experts are left out."),
     ),
     title="PLE's gate", difficulty=3, importance=4, minutes=12)
 
@@ -179,10 +179,9 @@ PLE_GATE = Exercise(
 # --- esmm_losses -----------------------------------------------------------------------------------------------
 
 def _esmm_cases():
-    click = torch.tensor([1.0, 1, 0, 0, 1, 0], dtype=torch.float64)
-    purchase = torch.tensor([1.0, 0, 0, 0, 1, 0], dtype=torch.float64)
-    extreme = torch.tensor([40.0, -40.0, 45.0, 1.0, 38.0, -50.0], dtype=torch.float64)
-    return [(_random(60, 6, grad=True), _random(61, 6, grad=True), click, purchase),
+    click, purchase = torch.tensor([1.0, 1, 0, 0, 1, 0]), torch.tensor([1.0, 0, 0, 0, 1, 0])
+    extreme = torch.tensor([20.0, -20.0, 25.0, 1.0, 18.0, -30.0])       # float32, as labels and logits are in training
+    return [(*(_random(seed, 6).float().requires_grad_() for seed in (60, 61)), click, purchase),
             (extreme.clone().requires_grad_(), extreme.flip(0).clone().requires_grad_(), click, purchase)]
 
 
@@ -220,21 +219,21 @@ ESMM_LOSSES = Exercise(
         "`-torch.logsumexp(torch.stack([-a, -b, -a - b]), 0)`; then `binary_cross_entropy_with_logits`.",
     ),
     mistakes=(
-        Mistake(_clicked_only, "the conversion loss runs over clicked rows only: that is the biased model ESMM was "
+        Mistake(_clicked_only, "The conversion loss runs over clicked rows only: that is the biased model ESMM was "
                                "made to replace."),
-        Mistake(_purchase_term(lambda a, b: b), "the purchase label is compared with P(purchase | click) itself, over "
+        Mistake(_purchase_term(lambda a, b: b), "The purchase label is compared with P(purchase | click) itself, over "
                                                 "rows that were mostly never clicked; compare it with the product."),
-        Mistake(_purchase_term(lambda a, b: a * b), "the logits are multiplied; it is the probabilities that multiply."),
-        Mistake(_purchase_term(lambda a, b: a + b), "the logits are added: σ(a + b) is not σ(a) · σ(b)."),
+        Mistake(_purchase_term(lambda a, b: a * b), "The logits are multiplied; it is the probabilities that multiply."),
+        Mistake(_purchase_term(lambda a, b: a + b), "The logits are added: σ(a + b) is not σ(a) · σ(b)."),
         Mistake(_purchase_term(lambda a, b: product_logit(a.detach(), b)),
-                "the click logit is detached in the product: the purchases no longer teach the click tower, "
+                "The click logit is detached in the product: the purchases no longer teach the click tower, "
                 "which in ESMM they do."),
-        Mistake(_through_probabilities, "right on paper, but computed through probabilities: a sigmoid above 37 rounds "
-                                        "to 1, and the loss of a confident error is cut off at 100."),
-        Mistake(_product_through_probabilities, "the product is right on paper, but formed of probabilities that round "
+        Mistake(_through_probabilities, "Right on paper, but computed through probabilities: the sigmoid of a logit "
+                                        "above 17 rounds to 1 in float32, and a confident error then costs 100 or nothing."),
+        Mistake(_product_through_probabilities, "The product is right on paper, but formed of probabilities that round "
                                                 "to 1: stay with logits."),
     ),
-    title="ESMM's losses", difficulty=4, importance=5, minutes=15)
+    title="ESMM's losses", difficulty=4, importance=5, minutes=15, tolerance=1e-5)
 
 
 # --- multi_task_gain -------------------------------------------------------------------------------------------
@@ -259,16 +258,16 @@ MULTI_TASK_GAIN = Exercise(
         "The relative change (multi − single) / single, with its sign turned where lower is better; then the mean.",
     ),
     mistakes=(
-        Mistake(_gain(lambda m, s, up: (m - s) / s), "a loss that rises counts as a gain: turn the sign where lower is "
+        Mistake(_gain(lambda m, s, up: (m - s) / s), "A loss that rises counts as a gain: turn the sign where lower is "
                                                      "better."),
-        Mistake(_gain(lambda m, s, up: (1 if up else -1) * (m - s)), "the changes are absolute: a task with large "
+        Mistake(_gain(lambda m, s, up: (1 if up else -1) * (m - s)), "The changes are absolute: a task with large "
                                                                      "numbers drowns the others. Divide by the "
                                                                      "single-task metric."),
-        Mistake(_gain(lambda m, s, up: (1 if up else -1) * (m - s) / m), "divided by the multi-task metric; the "
+        Mistake(_gain(lambda m, s, up: (1 if up else -1) * (m - s) / m), "Divided by the multi-task metric; the "
                                                                          "baseline is the single-task one."),
-        Mistake(_gain(lambda m, s, up: 100 * (1 if up else -1) * (m - s) / s), "in percent; Δm here is a fraction."),
+        Mistake(_gain(lambda m, s, up: 100 * (1 if up else -1) * (m - s) / s), "In percent; Δm here is a fraction."),
         Mistake(lambda multi, single, higher_is_better: len(multi) * multi_task_gain(multi, single, higher_is_better),
-                "a sum over the tasks; Δm is their mean."),
+                "A sum over the tasks; Δm is their mean."),
     ),
     title="The multi-task gain Δm", difficulty=2, importance=3, minutes=8)
 
