@@ -23,7 +23,13 @@ def stacked(build: Callable[[], nn.Module], repeats: int, seed: int) -> Stacked:
 
 
 def draws(table: Table, rows: int, seeds: Sequence[int]) -> Table:
-    """Draw ``rows`` rows for each seed, without replacement, as one stacked table [R, rows]."""
+    """Draw ``rows`` rows for each seed, without replacement, as one stacked table [R, rows].
+
+    Raises:
+        ValueError: more rows than the table has.
+    """
+    if rows > len(table):
+        raise ValueError(f"{rows} rows asked for, but the table has {len(table)}")
     orders = [torch.randperm(len(table), generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     return Table.stack([table.take(order[:rows]) for order in orders])
 

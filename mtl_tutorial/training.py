@@ -49,7 +49,7 @@ def fit(model: nn.Module, table: Table, tasks: Sequence[Task], balance: Scalariz
         validation: rows for early stopping. With them, the best weights seen are those kept at the end.
         monitor: (model, validation) -> score, higher is better, [R] for stacked models; minus the summed loss
             if left out.
-        evaluate_every: steps between evaluations; once per epoch if left out.
+        evaluate_every: steps between evaluations, the last step always; once per epoch if left out.
         patience: stop after this many evaluations in a row without a new best (of any repeat).
         checkpoint: file to write to, and to resume from where it exists: an interrupted call, made again with
             the same arguments, ends with the same bits.
@@ -68,9 +68,10 @@ def fit(model: nn.Module, table: Table, tasks: Sequence[Task], balance: Scalariz
     started = time.perf_counter()
     if precision not in ("fp32", "bf16"):
         raise ValueError(f"precision {precision!r} is neither 'fp32' nor 'bf16'")
-    if getattr(model, "repeats", None) != table.repeats:
-        raise ValueError(f"the model has repeats={getattr(model, 'repeats', None)}, the table "
-                         f"repeats={table.repeats}: use Table.stack or Table.repeat")
+    for kind, rows in (("table", table), ("validation table", validation)):
+        if rows is not None and getattr(model, "repeats", None) != rows.repeats:
+            raise ValueError(f"the model has repeats={getattr(model, 'repeats', None)}, the {kind} "
+                             f"repeats={rows.repeats}: use Table.stack or Table.repeat")
     if patience is not None and validation is None:
         raise ValueError("patience needs validation rows to judge by")
     if patience is not None and patience < 1:
@@ -94,6 +95,8 @@ def fit(model: nn.Module, table: Table, tasks: Sequence[Task], balance: Scalariz
                 "precision": precision, "tasks": [repr(task) for task in tasks], "balance": repr(balance),
                 "rows": len(table), "validation rows": len(validation) if validation is not None else 0,
                 "evaluate_every": evaluate_every, "patience": patience}
+    if checkpoint is not None:
+        identity["data"] = table.fingerprint()
     if checkpoint is not None and Path(checkpoint).exists():
         run.load(Path(checkpoint), identity)
 
@@ -117,7 +120,7 @@ def fit(model: nn.Module, table: Table, tasks: Sequence[Task], balance: Scalariz
             run.step += 1
             progress.update()
             epoch_ends = run.step % steps_per_epoch == 0
-            evaluates = validation is not None and _due(run.step, evaluate_every, epoch_ends)
+            evaluates = validation is not None and (_due(run.step, evaluate_every, epoch_ends) or run.step == steps)
             saves = checkpoint is not None and _due(run.step, checkpoint_every, epoch_ends)
             if evaluates or saves or epoch_ends or run.step % CHECK_EVERY == 0:
                 run.check_finite(tasks)

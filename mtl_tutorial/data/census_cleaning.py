@@ -62,15 +62,6 @@ def seen_in(frame: pd.DataFrame, train: pd.DataFrame) -> pd.Series:
     return keys.isin(train_keys)
 
 
-def conflicts(frame: pd.DataFrame, features: list[str], label: pd.Series) -> pd.Series:
-    """Return, for each row, whether another row has the same features and another label.
-
-    No model can be right about both: the share of such rows is a noise that more training does not remove.
-    """
-    label_by_features = label.groupby(pd.util.hash_pandas_object(frame[features], index=False))
-    return label_by_features.transform("min") != label_by_features.transform("max")
-
-
 def contradictions(frame: pd.DataFrame) -> pd.DataFrame:
     """Return one column of truth values per rule that a row breaks; sum it to count.
 

@@ -6,6 +6,7 @@ speed of its matrix products instead of the speed of a Python loop over rows.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -158,6 +159,14 @@ class Table:
         if target in self.masks:
             return self.masks[target]
         return torch.ones(self.targets[target].shape, dtype=torch.bool, device=self.device)
+
+    def fingerprint(self) -> str:
+        """Return a hash of all columns: equal for equal rows, so that a resumed run notices other data."""
+        digest = hashlib.sha256()
+        for name, column in self.columns():
+            digest.update(f"{name} {tuple(column.shape)} {column.dtype} ".encode())
+            digest.update(column.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def take(self, index: Tensor | slice) -> Table:
         """Return the rows at ``index`` [B]; for a stacked table [R, B], each repeat's own rows."""

@@ -41,6 +41,8 @@ class InformationTransfer(nn.Module):
 class AITM(nn.Module):
     """A chain of binary tasks, each a precondition of the next: click, cart, purchase.
 
+    The towers are linear: the bodies before and the transfer between them hold the hidden layers.
+
     Args:
         schema: of the table.
         tasks: T binary tasks in the funnel's order; every label is of the whole impression, not conditional.

@@ -17,7 +17,8 @@ class SingleTask(nn.Module):
     """One network per task with nothing shared, embeddings included, trained side by side.
 
     Since no parameter belongs to two tasks and Adam looks at each parameter alone, the summed loss trains
-    every network exactly as if it were trained by itself on the same batches. The bodies are one bank.
+    every network exactly as if it were trained by itself on the same batches (early stopping apart, which looks at
+    one score of all). The bodies are one bank.
 
     Args:
         schema: of the table.

@@ -188,7 +188,7 @@ def test_stack_of_other_height_is_refused(path, mixed_table, mixed_tasks):
         return Stacked([SharedBottom(table.schema, mixed_tasks, widths=(8,)) for _ in range(repeats)])
 
     train(path, table.repeat(2), mixed_tasks, model=stack(2))
-    with pytest.raises(CheckpointError, match=r"holds another model: .* \[2, .* \[3, "):
+    with pytest.raises(CheckpointError, match="belongs to another run: data was"):
         train(path, table.repeat(3), mixed_tasks, model=stack(3))
 
 

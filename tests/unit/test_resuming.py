@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from mtl_tutorial.balancing.scalarizer import Scalarizer
+from mtl_tutorial.checkpoint import CheckpointError
 from mtl_tutorial.layers.features import FeatureEncoder
 from mtl_tutorial.layers.towers import Towers
 from mtl_tutorial.models.shared_bottom import SharedBottom
@@ -249,3 +250,15 @@ def test_killed_process_is_continued_by_another_to_the_same_bits(tmp_path):
     assert_same_bits(found, expected)
     assert (tmp_path / "resumed" / "steps").stat().st_size < (tmp_path / "uninterrupted" / "steps").stat().st_size
     assert half.read_bytes() == content[:len(content) // 2]
+
+
+def test_a_run_on_other_rows_of_the_same_number_does_not_resume(tmp_path, mixed_table, mixed_tasks):
+    def train(table):
+        model = SharedBottom(table.schema, mixed_tasks)
+        fit(model, table, mixed_tasks, epochs=1, checkpoint=tmp_path / "run.safetensors", device="cpu")
+
+    train(mixed_table)
+    changed = dict(mixed_table.targets)
+    changed["click"] = 1 - changed["click"]
+    with pytest.raises(CheckpointError, match="data was"):
+        train(mixed_table.with_targets(changed, mixed_table.masks))

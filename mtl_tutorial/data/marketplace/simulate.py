@@ -97,14 +97,18 @@ class Shop:
                    **{f"bayes.{name}": value for name, value in bayes.items()}},
             groups=user, field_names=FIELDS)
 
-    def next_behaviour_of_pairs(self, scenario: int = 0) -> Tensor:
-        """Return P(browse, cart, buy) of every user with every item, the intent averaged over, [U, I, 3]."""
+    def truth_of_pairs(self, scenario: int = 0) -> dict[str, Tensor]:
+        """Return the ``bayes`` probabilities of every user with every item at the top position, [U, I] each.
+
+        ``next_behaviour`` is [U, I, 3].
+        """
         count_users, count_items = len(self.users.budget), len(self.items.quality)
         user = torch.arange(count_users).repeat_interleave(count_items)                            # [U·I]
         item = torch.arange(count_items).repeat(count_users)                                       # [U·I]
         here, top = torch.full_like(user, scenario), torch.zeros_like(user)
         logits = logits_without_intent(self.users, self.items, self.weights, user, item, here, top)
-        return mean_over_intent(logits, self.noise)["next_behaviour"].unflatten(0, (count_users, count_items))
+        return {name: value.unflatten(0, (count_users, count_items))
+                for name, value in mean_over_intent(logits, self.noise).items()}
 
 
 def simulate(rows: int = 60_000, *, seed: int = 0, users: int = 500, items: int = 200,

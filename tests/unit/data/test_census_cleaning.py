@@ -1,5 +1,4 @@
 import numpy as np
-import pandas as pd
 import pytest
 
 from mtl_tutorial.data import census_cleaning as cleaning
@@ -45,12 +44,6 @@ def test_test_rows_seen_in_training_are_found(train, test):
     assert cleaning.seen_in(train.head(5), train).all()
     stranger = test.head(1).assign(age=90, weeks_worked=1)
     assert not cleaning.seen_in(stranger, train).any()
-
-
-def test_conflicts_are_rows_alike_in_features_and_not_in_label():
-    frame = pd.DataFrame({"age": [1, 1, 2, 2, 3], "sex": list("ffmmf")})
-    found = cleaning.conflicts(frame, ["age", "sex"], pd.Series([0, 1, 1, 1, 0]))
-    assert found.tolist() == [True, True, False, False, False]
 
 
 def test_contradictions_are_counted_rule_by_rule(train):

@@ -199,7 +199,7 @@ def test_scenario_shift_shows_in_what_the_same_pairs_do_next_elsewhere():
     found = []
     for dial in (0.0, 0.5, 1.0):
         shop = Shop.open(scenario_shift=dial, users=40, items=40)
-        feed, search = (shop.next_behaviour_of_pairs(s)[..., 0].logit().flatten() for s in (0, 1))
+        feed, search = (shop.truth_of_pairs(s)["next_behaviour"][..., 0].logit().flatten() for s in (0, 1))
         found.append(correlation_of(feed, search))
     assert found[0] == pytest.approx(1)
     assert found[0] > found[1] + 0.1
@@ -234,7 +234,7 @@ def test_pairs_have_the_next_behaviour_of_their_rows(scenario):
     shop = Shop.open(seed=2, users=60, items=30)
     table = shop.impressions(4_000, seed=2)
     rows = table.scenario == scenario
-    pairs = shop.next_behaviour_of_pairs(scenario)
+    pairs = shop.truth_of_pairs(scenario)["next_behaviour"]
     assert pairs.shape == (60, 30, 3)
     torch.testing.assert_close(pairs[table.ids("user")[rows], table.ids("item")[rows]],
                                table.truth["bayes.next_behaviour"][rows], rtol=0, atol=1e-6)
