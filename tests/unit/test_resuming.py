@@ -257,8 +257,8 @@ def test_a_run_on_other_rows_of_the_same_number_does_not_resume(tmp_path, mixed_
         model = SharedBottom(table.schema, mixed_tasks)
         fit(model, table, mixed_tasks, epochs=1, checkpoint=tmp_path / "run.safetensors", device="cpu")
 
-    train(mixed_table)
-    changed = dict(mixed_table.targets)
-    changed["click"] = 1 - changed["click"]
+    table = mixed_table()
+    train(table)
+    flipped = {**table.targets, "click": 1 - table.targets["click"]}
     with pytest.raises(CheckpointError, match="data was"):
-        train(mixed_table.with_targets(changed, mixed_table.masks))
+        train(table.with_targets(flipped, table.masks))
