@@ -129,3 +129,12 @@ def test_notebook_has_each_exercise_once_with_its_stub(entry):
     found = checks_of(entry)
     assert sorted(id for id, _, _ in found) == sorted(exercises_of(entry.number))
     assert all(stub_beside for _, _, stub_beside in found), found
+
+
+@pytest.mark.parametrize("entry", [entry for entry in LESSONS if entry.available], ids=lambda entry: entry.number)
+def test_what_check_returns_is_used_in_a_later_cell(entry):
+    sources = [cell.source for cell in nbformat.read(NOTEBOOKS / entry.notebook, as_version=4).cells
+               if cell.cell_type == "code"]
+    for id, name, _ in checks_of(entry):
+        own = next(place for place, source in enumerate(sources) if f'check("{id}"' in source)
+        assert any(f"{name}(" in source for source in sources[own + 1:]), f"{id}: {name} is not used afterwards"
