@@ -113,6 +113,51 @@ def ndcg_at_k(relevant, scores, k: int) -> float:
     return float(metrics.ndcg_score(relevant[known], finite, k=k))
 
 
+def ndcg_by_group(relevance, scores, groups, k: int) -> float:
+    """Return the NDCG of the k best scored rows within each group (request), averaged over groups.
+
+    The gain of a row is its relevance, discounted by log₂(1 + rank). Rows of equal score share the mean discount of
+    the ranks that they hold together, 0 beyond k: what they would get on average in random order, so that a
+    constant score is no better than chance whatever the order of the rows. Groups of any sizes may be mixed.
+
+    Args:
+        relevance: grade of each row, 0 where nothing came of it, [N].
+        scores: of each row, [N].
+        groups: of each row, [N].
+        k: length of the list that counts.
+
+    Groups without a relevant row have no NDCG and are left out; NaN where no group is left.
+
+    Raises:
+        ValueError: k below 1, or a relevance below 0.
+
+    Reference: Järvelin and Kekäläinen 2002, Cumulated Gain-Based Evaluation of IR Techniques; McSherry and Najork
+    2008, Computing Information Retrieval Performance Measures Efficiently in the Presence of Tied Scores.
+    """
+    relevance, scores = np.asarray(relevance, dtype=float), np.asarray(scores, dtype=float)
+    if k < 1:
+        raise ValueError(f"k={k}: a list holds at least one row")
+    if (relevance < 0).any():
+        row = int((relevance < 0).argmax())
+        raise ValueError(f"relevance must not be negative, but row {row} has {relevance[row]}")
+    _, group, size = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    start = np.cumsum(size) - size
+
+    def gained(order_by) -> np.ndarray:
+        """Sum the discounted relevance over each group, best first by ``order_by``."""
+        order = np.lexsort((-order_by, group))
+        member, value = group[order], order_by[order]
+        rank = np.arange(len(order)) - start[member]                    # 0 … size − 1, within the group
+        discount = np.where(rank < k, 1 / np.log2(rank + 2.0), 0.0)
+        tie = np.cumsum(np.r_[True, (np.diff(member) != 0) | (np.diff(value) != 0)]) - 1
+        discount = (np.bincount(tie, discount) / np.bincount(tie))[tie]
+        return np.bincount(member, discount * relevance[order])
+
+    ideal = gained(relevance)
+    known = ideal > 0
+    return float((gained(scores)[known] / ideal[known]).mean()) if known.any() else float("nan")
+
+
 def multi_task_gain(multi: Sequence[float], single: Sequence[float], higher_is_better: Sequence[bool]) -> float:
     """Return Δm, the mean relative gain of a multi-task model over single-task models, as a fraction.
 

@@ -196,6 +196,22 @@ class Table:
                        masks={name: self.masks[name] for name in targets if name in self.masks},
                        truth={}, groups=None)
 
+    def without(self, *field_names: str) -> Table:
+        """Return the table without these categorical fields, so that no model sees them.
+
+        The column ``scenario``, which is no field, stays: metrics by scenario need it, and models that are told
+        of the scenario read it there.
+
+        Raises:
+            KeyError: a field that the table does not have.
+        """
+        for name in field_names:
+            self.ids(name)
+        kept = [place for place, name in enumerate(self.field_names) if name not in field_names]
+        return replace(self, categorical=self.categorical[..., kept],
+                       cardinalities=tuple(self.cardinalities[place] for place in kept),
+                       field_names=tuple(self.field_names[place] for place in kept))
+
     def with_targets(self, targets: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None = None) -> Table:
         """Return the same rows with other targets."""
         return replace(self, targets=targets, masks=masks or {})

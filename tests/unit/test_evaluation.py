@@ -13,6 +13,7 @@ from mtl_tutorial.evaluation import (
     log_loss,
     multi_task_gain,
     ndcg_at_k,
+    ndcg_by_group,
     paired,
     recall_at_k,
     rmse,
@@ -157,6 +158,48 @@ def test_ndcg_takes_excluded_items():
 @pytest.mark.parametrize("metric", [recall_at_k, ndcg_at_k])
 def test_ranking_metric_without_any_relevant_item_is_not_a_number(metric):
     assert math.isnan(metric(np.zeros((3, 4)), np.ones((3, 4)), 2))
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 30])
+@pytest.mark.parametrize("seed", range(3))
+def test_ndcg_by_group_is_scikit_learns_over_groups_of_any_size_ties_included(seed, k):
+    rng = np.random.default_rng(seed)
+    groups = rng.choice([3, 7, 11, 400, 5000], 150, p=[0.4, 0.3, 0.2, 0.07, 0.03])
+    relevance = np.where(groups == 7, 0, rng.integers(0, 4, 150))       # nothing in group 7 is relevant
+    scores = coarse(rng, 150)
+    expected = [metrics.ndcg_score([relevance[groups == group]], [scores[groups == group]], k=k)
+                for group in (3, 11, 400, 5000)]
+    assert ndcg_by_group(relevance, scores, groups, k) == pytest.approx(np.mean(expected), abs=1e-12)
+
+
+def test_ndcg_by_group_by_hand():
+    relevance, scores, groups = [0, 3, 1, 0, 2], [0.9, 0.5, 0.1, 0.3, 0.2], [4, 4, 4, 9, 9]
+    second, third = 1 / math.log2(3), 1 / 2                             # the discounts of these ranks
+    first_group = (3 * second + 1 * third) / (3 + 1 * second)
+    assert ndcg_by_group(relevance, scores, groups, 3) == pytest.approx((first_group + second) / 2, abs=1e-12)
+    assert ndcg_by_group(relevance, scores, groups, 1) == 0
+
+
+def test_ties_in_ndcg_share_their_mean_discount_also_across_the_end_of_the_list():
+    second = 1 / math.log2(3)
+    for relevance in ([1, 0, 0], [0, 1, 0], [0, 0, 1]):                 # the order of the rows does not matter
+        assert ndcg_by_group(relevance, [5.0, 5.0, 5.0], [0, 0, 0], 2) == pytest.approx((1 + second + 0) / 3)
+    assert ndcg_by_group([0, 1, 0], [9.0, 5.0, 5.0], [0, 0, 0], 2) == pytest.approx((second + 0) / 2)
+
+
+def test_a_relevant_row_alone_in_its_group_is_ranked_perfectly():
+    assert ndcg_by_group([2.0], [0.1], [5], 10) == 1.0
+
+
+def test_ndcg_by_group_without_a_relevant_row_is_not_a_number():
+    assert math.isnan(ndcg_by_group([0, 0, 0], [0.1, 0.2, 0.3], [1, 1, 2], 2))
+
+
+def test_ndcg_by_group_refuses_an_empty_list_and_negative_relevance():
+    with pytest.raises(ValueError, match="k=0: a list holds at least one row"):
+        ndcg_by_group([1, 0], [0.1, 0.2], [0, 0], 0)
+    with pytest.raises(ValueError, match=r"row 1 has -2\.0"):
+        ndcg_by_group([1, -2, -3], [0.1, 0.2, 0.3], [0, 0, 0], 2)
 
 
 def test_multi_task_gain_turns_the_sign_where_lower_is_better():

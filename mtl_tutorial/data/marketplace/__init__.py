@@ -1,9 +1,11 @@
 """The simulated shop: users, items and a funnel whose true probabilities are known.
 
-``simulate`` is the entry, or ``Shop`` where the shop itself is wanted; ``catalogue`` makes users and items,
-``behaviour`` says how likely each action is.
+``simulate`` is the entry for rows that stand alone, or ``Shop`` where the shop itself is wanted; ``requests`` draws
+whole pages, with a query in search. ``catalogue`` makes users and items, ``behaviour`` says how likely each action
+is, ``queries`` what users look for and how they say it.
 """
 
+from mtl_tutorial.data.marketplace.requests import REQUEST_TASKS, grades, requests
 from mtl_tutorial.data.marketplace.simulate import SCENARIOS, TASKS, Shop, simulate
 
-__all__ = ["SCENARIOS", "TASKS", "Shop", "simulate"]
+__all__ = ["REQUEST_TASKS", "SCENARIOS", "TASKS", "Shop", "grades", "requests", "simulate"]

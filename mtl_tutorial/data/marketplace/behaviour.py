@@ -9,6 +9,7 @@ rows different from other rows even where all features are equal.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -83,29 +84,59 @@ def logits_without_intent(users: Users, items: Items, weights: Tensor, user: Ten
     }
 
 
-def probabilities(logits: dict[str, Tensor], intent: Tensor | float) -> dict[str, Tensor]:
-    """Return the probability of every outcome, given the shift ``noise · ε`` of all logits.
+def funnel(logits: dict[str, Tensor], intent: Tensor | float) -> dict[str, Tensor]:
+    """Return the probability of every step from click to purchase, given the shift ``noise · ε`` of all logits.
 
     Returns:
-        ``click``, ``cart``, ``purchase`` of an impression [N]; ``conversion`` of a click, had it been made [N];
-        ``next_behaviour`` (browse, cart, buy) [N, 3].
+        ``click``, ``cart``, ``purchase`` of an impression [N]; ``conversion`` of a click, had it been made [N].
     """
     click, cart, buy = ((logits[name] + intent).sigmoid() for name in ("click", "cart", "buy"))
-    browse = torch.zeros_like(click)
+    return {"click": click, "cart": click * cart, "purchase": click * cart * buy, "conversion": cart * buy}
+
+
+def probabilities(logits: dict[str, Tensor], intent: Tensor | float) -> dict[str, Tensor]:
+    """Return the probability of every outcome: those of :func:`funnel` and ``next_behaviour``.
+
+    Returns:
+        The steps of the funnel, [N] each; ``next_behaviour`` (browse, cart, buy) [N, 3].
+    """
+    browse = torch.zeros_like(logits["next_cart"])
     following = torch.stack([browse, logits["next_cart"] + intent, logits["next_buy"] + intent], -1)   # [N, 3]
-    return {"click": click, "cart": click * cart, "purchase": click * cart * buy, "conversion": cart * buy,
-            "next_behaviour": following.softmax(-1)}
+    return {**funnel(logits, intent), "next_behaviour": following.softmax(-1)}
 
 
-def mean_over_intent(logits: dict[str, Tensor], noise: float) -> dict[str, Tensor]:
+def mean_over_intent(logits: dict[str, Tensor], noise: float,
+                     outcomes: Callable[..., dict[str, Tensor]] = probabilities) -> dict[str, Tensor]:
     """Return the probabilities that a model could at best learn: averaged over the intent that no column shows.
 
     Gauss–Hermite quadrature, exact to 1e-4 for noise 0 … 3; the wider ε, the more points it takes.
+
+    Args:
+        logits: of every action, before ``noise · ε`` is added, [N] each.
+        noise: standard deviation of the shift.
+        outcomes: what is averaged, :func:`probabilities` or :func:`funnel`.
     """
     points, weights = np.polynomial.hermite_e.hermegauss(NODES + round(12 * max(0.0, noise - 1)))
     weights = weights / weights.sum()
     total: dict[str, Tensor] = {}
     for point, weight in zip(points, weights, strict=True):
-        for name, value in probabilities(logits, float(noise * point)).items():
+        for name, value in outcomes(logits, float(noise * point)).items():
             total[name] = total[name] + weight * value if name in total else weight * value
     return total
+
+
+def draw_funnel(chances: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    """Draw click, cart and purchase, each of them only where the one before happened, [N] float each.
+
+    Args:
+        chances: the probability of every step given all that made it, as :func:`funnel` returns it.
+        generator: of the draw.
+    """
+    drawn: dict[str, Tensor] = {}
+    reached = torch.ones_like(chances["click"])
+    before = torch.ones_like(reached)
+    for name in ("click", "cart", "purchase"):
+        chance = chances[name] / before                                     # given that the last step happened
+        reached = reached * (torch.rand(len(chance), generator=generator) < chance)
+        drawn[name], before = reached, chances[name]
+    return drawn

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mtl_tutorial.data.marketplace.behaviour import (
     SPEND_NOISE,
+    draw_funnel,
     draw_weights,
     logits_without_intent,
     mean_over_intent,
@@ -25,6 +27,7 @@ from mtl_tutorial.data.marketplace.catalogue import (
     make_items,
     make_users,
 )
+from mtl_tutorial.data.marketplace.dials import check_dials
 from mtl_tutorial.data.table import Table
 from mtl_tutorial.tasks import Task
 
@@ -55,12 +58,9 @@ class Shop:
     def open(cls, *, seed: int = 0, users: int = 500, items: int = 200, task_correlation: float = 0.5,
              scenario_shift: float = 0.3, imbalance: float = 2.0, noise: float = 1.0) -> Shop:
         """Draw a shop. The arguments are those of :func:`simulate`."""
-        for name, value, low, high in (("task_correlation", task_correlation, -1, 1),
-                                       ("scenario_shift", scenario_shift, 0, 1),
-                                       ("imbalance", imbalance, 1, 1000), ("noise", noise, 0, 3),
-                                       ("users", users, 1, 2**24), ("items", items, 1, 2**24)):
-            if not low <= value <= high:
-                raise ValueError(f"{name}={value} is outside {low} … {high}")
+        check_dials(task_correlation=(task_correlation, -1, 1), scenario_shift=(scenario_shift, 0, 1),
+                    imbalance=(imbalance, 1, 1000), noise=(noise, 0, 3), users=(users, 1, 2**24),
+                    items=(items, 1, 2**24))
         world = torch.Generator().manual_seed(seed)
         return cls(make_users(users, world), make_items(items, world),
                    draw_weights(len(SCENARIOS), task_correlation, scenario_shift, world), imbalance, noise)
@@ -70,8 +70,7 @@ class Shop:
         draw = torch.Generator().manual_seed(seed + 1_000_003)
         user = torch.multinomial(self.users.activity, rows, replacement=True, generator=draw)      # [N]
         item = torch.multinomial(self.items.popularity, rows, replacement=True, generator=draw)    # [N]
-        share = self.imbalance ** -torch.arange(len(SCENARIOS), dtype=torch.float)                 # [S]
-        scenario = torch.multinomial(share, rows, replacement=True, generator=draw)                # [N]
+        scenario = torch.multinomial(self.scenario_shares, rows, replacement=True, generator=draw)    # [N]
         position = torch.randint(POSITIONS, (rows,), generator=draw)                               # [N]
 
         logits = logits_without_intent(self.users, self.items, self.weights, user, item, scenario, position)
@@ -81,21 +80,41 @@ class Shop:
         oracle["spend"] = bayes["spend"] = spend_mean
         bayes["conversion_of_clicked"] = bayes["purchase"] / bayes["click"]
 
-        targets = _draw_funnel(oracle, draw)
+        targets = draw_funnel(oracle, draw)
         targets["next_behaviour"] = torch.multinomial(oracle["next_behaviour"], 1, generator=draw).squeeze(-1)
         targets["spend"] = spend_mean + SPEND_NOISE * torch.randn(rows, generator=draw)
-        ids = [user, item, self.items.category[item], self.items.brand[item], self.users.age_band[user],
-               self.users.city_tier[user], self.users.member_level[user], scenario]
-        numeric = torch.stack([self.items.log_price[item] - 4.0, self.items.quality[item],
-                               (position - 4.5) / 2.87], -1)                                       # [N, 3]
-        sizes = (len(self.users.budget), len(self.items.quality), CATEGORIES, BRANDS, AGE_BANDS, CITY_TIERS,
-                 MEMBER_LEVELS, len(SCENARIOS))
         return Table(
-            torch.stack(ids, -1), sizes, numeric, targets=targets, masks={"spend": targets["purchase"] == 1},
-            scenario=scenario, scenarios=len(SCENARIOS),
+            **self.features(user, item, scenario, position), targets=targets,
+            masks={"spend": targets["purchase"] == 1},
             truth={**{f"oracle.{name}": value for name, value in oracle.items()},
                    **{f"bayes.{name}": value for name, value in bayes.items()}},
-            groups=user, field_names=FIELDS)
+            groups=user)
+
+    @property
+    def scenario_shares(self) -> Tensor:
+        """Each scenario's weight in the shop's traffic, [S]; not scaled to sum to 1."""
+        return self.imbalance ** -torch.arange(len(SCENARIOS), dtype=torch.float)
+
+    def features(self, user: Tensor, item: Tensor, scenario: Tensor, position: Tensor) -> dict[str, Any]:
+        """Return what the columns of a table show of these rows, by the names of :class:`Table`'s arguments.
+
+        Args:
+            user: of each row, [N].
+            item: of each row, [N].
+            scenario: of each row, [N].
+            position: on the page, 0 is the top, [N].
+
+        Returns:
+            ``categorical`` [N, 8] with ``cardinalities`` and ``field_names`` FIELDS; ``numeric`` [N, 3]: log price
+            less 4, quality, and position (0 … 9 standardised); ``scenario`` [N] and the number of ``scenarios``.
+        """
+        ids = [user, item, self.items.category[item], self.items.brand[item], self.users.age_band[user],
+               self.users.city_tier[user], self.users.member_level[user], scenario]
+        numeric = [self.items.log_price[item] - 4.0, self.items.quality[item], (position - 4.5) / 2.87]
+        sizes = (len(self.users.budget), len(self.items.quality), CATEGORIES, BRANDS, AGE_BANDS, CITY_TIERS,
+                 MEMBER_LEVELS, len(SCENARIOS))
+        return {"categorical": torch.stack(ids, -1), "cardinalities": sizes, "field_names": FIELDS,
+                "numeric": torch.stack(numeric, -1), "scenario": scenario, "scenarios": len(SCENARIOS)}
 
     def truth_of_pairs(self, scenario: int = 0) -> dict[str, Tensor]:
         """Return the ``bayes`` probabilities of every user with every item at the top position, [U, I] each.
@@ -144,15 +163,3 @@ def simulate(rows: int = 60_000, *, seed: int = 0, users: int = 500, items: int 
     shop = Shop.open(seed=seed, users=users, items=items, task_correlation=task_correlation,
                      scenario_shift=scenario_shift, imbalance=imbalance, noise=noise)
     return shop.impressions(rows, seed)
-
-
-def _draw_funnel(oracle: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw click, cart and purchase, each of them only where the one before happened, [N] float each."""
-    drawn: dict[str, Tensor] = {}
-    reached = torch.ones_like(oracle["click"])
-    before = torch.ones_like(reached)
-    for name in ("click", "cart", "purchase"):
-        chance = oracle[name] / before                                      # given that the last step happened
-        reached = reached * (torch.rand(len(chance), generator=generator) < chance)
-        drawn[name], before = reached, oracle[name]
-    return drawn

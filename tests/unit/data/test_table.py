@@ -45,6 +45,30 @@ def test_ids_are_found_by_the_name_of_their_field():
         make_table().ids("weight")
 
 
+def test_without_leaves_out_the_named_fields_and_nothing_else():
+    table = make_table(4)
+    thin = table.without("colour")
+    assert thin.field_names == ("size",)
+    assert thin.schema == ((2,), 1, 1)
+    assert torch.equal(thin.ids("size"), table.ids("size"))
+    others = [name for name, _ in table.columns() if name != "categorical"]
+    assert all(torch.equal(dict(thin.columns())[name], dict(table.columns())[name]) for name in others)
+    assert table.field_names == ("colour", "size")
+
+
+def test_without_takes_several_fields_and_stacked_tables():
+    stacked = Table.stack([make_table(6), make_table(6, offset=1)])
+    assert stacked.without("size").ids("colour").tolist() == stacked.ids("colour").tolist()
+    bare = stacked.without("size", "colour")
+    assert bare.categorical.shape == (2, 6, 0)
+    assert bare.schema == ((), 1, 1)
+
+
+def test_without_a_field_that_is_not_there_is_refused():
+    with pytest.raises(KeyError, match="no field 'weight'; fields are colour, size"):
+        make_table().without("colour", "weight")
+
+
 def test_split_deals_each_row_to_one_part():
     parts = make_table(100).split(0.6, 0.3, 0.1)
     assert [len(part) for part in parts] == [60, 30, 10]
