@@ -92,15 +92,11 @@ class Table:
         return cls(empty, (), features, repeats=repeats, **columns)
 
     def validate(self) -> Table:
-        """Return the table; raise ValueError naming the field and row of an id outside its vocabulary."""
-        for position, size in enumerate(self.cardinalities):
-            ids = self.categorical[..., position]
-            bad = ((ids < 0) | (ids >= size)).nonzero()
-            if len(bad):
-                row = tuple(bad[0].tolist())
-                name = self.field_names[position] if self.field_names else position
-                raise ValueError(f"categorical field {name!r}, row {row[-1]}: id {int(ids[row])} "
-                                 f"is outside the vocabulary 0 … {size - 1}")
+        """Return the table; raise ValueError naming the field and row of an id, or of a scenario, out of range."""
+        names = self.field_names or range(len(self.cardinalities))
+        for name, ids, size in zip(names, self.categorical.unbind(-1), self.cardinalities, strict=True):
+            _refuse_foreign(ids, size, f"categorical field {name!r}", "id", "the vocabulary")
+        _refuse_foreign(self.scenario, self.scenarios, "column 'scenario'", "scenario", "the scenarios")
         return self
 
     def columns(self) -> Iterator[tuple[str, Tensor]]:
@@ -283,3 +279,10 @@ class Table:
         """Show the same rows to each of ``repeats`` models, without copying them."""
         views = {name: column.expand(repeats, *column.shape) for name, column in self.columns()}
         return self._rebuild(views, repeats=repeats)
+
+
+def _refuse_foreign(ids: Tensor, size: int, where: str, kind: str, known: str) -> None:
+    bad = ((ids < 0) | (ids >= size)).nonzero()
+    if len(bad):
+        row = tuple(bad[0].tolist())
+        raise ValueError(f"{where}, row {row[-1]}: {kind} {int(ids[row])} is outside {known} 0 … {size - 1}")

@@ -184,3 +184,11 @@ def test_validate_names_field_and_row_of_a_foreign_id():
         Table(ids, (2,), torch.zeros(3, 1), field_names=("colour",)).validate()
     table = Table(ids, (3,), torch.zeros(3, 1))
     assert table.validate() is table
+
+
+@pytest.mark.parametrize("foreign", [2, -1])
+def test_validate_names_the_row_of_a_foreign_scenario(foreign):
+    table = Table.from_features(torch.zeros(3, 1), scenario=torch.tensor([0, 1, foreign]), scenarios=2)
+    with pytest.raises(ValueError, match=f"column 'scenario', row 2: scenario {foreign} is outside the scenarios "
+                                         "0 … 1"):
+        table.validate()
