@@ -6,11 +6,16 @@ from mtl_tutorial.data.table import Inputs, Schema, Table
 from mtl_tutorial.inference import mean_losses, outputs_of
 from mtl_tutorial.models.aitm import AITM
 from mtl_tutorial.models.esmm import ESMM
+from mtl_tutorial.models.m2m import M2M
 from mtl_tutorial.models.mmoe import MMoE
+from mtl_tutorial.models.pepnet import PEPNet
+from mtl_tutorial.models.per_scenario import PerScenario
 from mtl_tutorial.models.ple import PLE
+from mtl_tutorial.models.scenario_towers import ScenarioTowers
 from mtl_tutorial.models.shared_bottom import SharedBottom
 from mtl_tutorial.models.single_task import SingleTask
 from mtl_tutorial.models.stacked import Stacked
+from mtl_tutorial.models.star import STAR
 from mtl_tutorial.tasks import Task
 from mtl_tutorial.training import fit
 
@@ -22,6 +27,11 @@ BUILDERS = {
     "SharedBottom": lambda schema, tasks: SharedBottom(schema, tasks, widths=(16,)),
     "MMoE": lambda schema, tasks: MMoE(schema, tasks, experts=3),
     "PLE": lambda schema, tasks: PLE(schema, tasks, own=1, shared=2),
+    "PerScenario": lambda schema, tasks: PerScenario(schema, tasks, widths=(16,)),
+    "ScenarioTowers": lambda schema, tasks: ScenarioTowers(schema, tasks, widths=(16,)),
+    "STAR": lambda schema, tasks: STAR(schema, tasks, widths=(16, 8)),
+    "PEPNet": lambda schema, tasks: PEPNet(schema, tasks, prior=(1,), widths=(16, 8)),
+    "M2M": lambda schema, tasks: M2M(schema, tasks, experts=3),
 }
 
 
@@ -48,7 +58,7 @@ def tables_of(mixed_table, rows=120):
     """One table per repeat, with the same targets observed and a purchase beside the click."""
     tables = []
     for seed in range(len(SEEDS)):
-        table = mixed_table(rows, seed=seed, dtype=torch.float64)
+        table = mixed_table(rows, seed=seed, dtype=torch.float64, scenarios=3)
         purchase = table.targets["click"] * (table.numeric[:, 1] > 0)
         tables.append(table.with_targets({**table.targets, "purchase": purchase}, table.masks))
     return tables
@@ -83,6 +93,8 @@ def assert_same_training(build, tasks, stacked_table, tables, **knobs):
             dotted = name.replace("/", ".")
             torch.testing.assert_close(value[repeat], trained[dotted], rtol=0, atol=1e-9)
             assert not torch.equal(trained[dotted], before[dotted])
+        for name, value in model.named_buffers():                       # running statistics
+            torch.testing.assert_close(stacked.constants[name.replace(".", "/")][repeat], value, rtol=0, atol=1e-9)
 
 
 @pytest.mark.usefixtures("rows_in_order")
