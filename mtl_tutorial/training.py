@@ -9,12 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mtl_tutorial.balancing.aggregator import Aggregator
+from mtl_tutorial.balancing.forward import forward
 from mtl_tutorial.balancing.scalarizer import Scalarizer, Sum
 from mtl_tutorial.data.table import Table
 from mtl_tutorial.device import find_device
 from mtl_tutorial.inference import mean_losses
 from mtl_tutorial.progress_bar import bar
-from mtl_tutorial.tasks import Task, losses
+from mtl_tutorial.tasks import Task
 from mtl_tutorial.training_state import History, NonFiniteLoss, TrainingState
 
 __all__ = ["History", "Monitor", "NonFiniteLoss", "fit"]
@@ -24,7 +26,7 @@ Monitor = Callable[[nn.Module, Table], float | Tensor]
 CHECK_EVERY = 50        # steps between looks at the losses: a look waits for the device
 
 
-def fit(model: nn.Module, table: Table, tasks: Sequence[Task], balance: Scalarizer | None = None, *,
+def fit(model: nn.Module, table: Table, tasks: Sequence[Task], balance: Scalarizer | Aggregator | None = None, *,
         epochs: int = 3, batch_size: int = 512, lr: float = 1e-3, weight_decay: float = 0.0, seed: int = 0,
         precision: str = "fp32", device: torch.device | str | None = None,
         validation: Table | None = None, monitor: Monitor | None = None,
@@ -38,7 +40,7 @@ def fit(model: nn.Module, table: Table, tasks: Sequence[Task], balance: Scalariz
             A :class:`~mtl_tutorial.models.stacked.Stacked` model wants a table with as many repeats.
         table: the training rows.
         tasks: what to learn.
-        balance: turns the tasks' losses into one objective; the plain sum if left out.
+        balance: turns the tasks' losses, or their gradients, into one step; the plain sum if left out.
         epochs: passes over the rows.
         batch_size: rows per step.
         lr: Adam's step size.
@@ -107,16 +109,13 @@ def fit(model: nn.Module, table: Table, tasks: Sequence[Task], balance: Scalariz
                 break
             model.train()
             batch = table.take(index)
-            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                outputs = model(batch.inputs)
-            task_losses = losses(tasks, outputs, batch)                                 # [K] or [R, K]
-            objective = balance(task_losses).sum()
-            if hasattr(model, "penalty"):
-                objective = objective + model.penalty(outputs).sum()
             optimizer.zero_grad(set_to_none=True)
-            objective.backward()
+            task_losses = balance.backward(model, tasks, batch, bf16=precision == "bf16")   # [K] or [R, K]
             optimizer.step()
-            run.history.losses[run.step] = task_losses.detach()
+            if balance.looks_back:
+                with torch.no_grad():
+                    balance.after_step(forward(model, tasks, batch, bf16=precision == "bf16")[0])
+            run.history.losses[run.step] = task_losses
             run.step += 1
             progress.update()
             epoch_ends = run.step % steps_per_epoch == 0

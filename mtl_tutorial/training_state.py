@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mtl_tutorial.balancing.scalarizer import Scalarizer
 from mtl_tutorial.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from mtl_tutorial.data.table import Table
 from mtl_tutorial.tasks import Task
@@ -39,7 +38,7 @@ class History:
 class TrainingState:
     """The state of one call of ``fit``: everything that a resumed call needs."""
 
-    def __init__(self, model: nn.Module, balance: Scalarizer, optimizer: torch.optim.Optimizer, history: History):
+    def __init__(self, model: nn.Module, balance: nn.Module, optimizer: torch.optim.Optimizer, history: History):
         self.model, self.balance, self.optimizer, self.history = model, balance, optimizer, history
         self.step = 0
         self.stale = 0                              # evaluations since the last new best

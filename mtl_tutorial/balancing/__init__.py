@@ -1,1 +1,1 @@
-"""How the losses of several tasks become one step."""
+"""How the losses of several tasks become one step: by weights on losses or on gradients."""

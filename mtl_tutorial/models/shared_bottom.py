@@ -53,4 +53,12 @@ class SharedBottom(nn.Module):
 
     def forward(self, inputs: Inputs) -> dict[str, Tensor]:
         """Return task -> logits."""
-        return self.towers(self.body(self.encoder(inputs)))                             # body: [B, 1, H]
+        return self.read(self.represent(inputs))
+
+    def represent(self, inputs: Inputs) -> Tensor:
+        """Return the vector that all towers read, [B, 1, H]."""
+        return self.body(self.encoder(inputs))
+
+    def read(self, representation: Tensor) -> dict[str, Tensor]:
+        """Map the vector [B, 1, H], or a copy of it for each task [B, T, H], to task -> logits."""
+        return self.towers(representation)

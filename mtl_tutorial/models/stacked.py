@@ -48,12 +48,12 @@ class Stacked(nn.Module):
         self.architecture.train(mode)
         return super().train(mode)
 
-    def _each(self, method: str, inputs: Inputs) -> dict[str, Tensor] | Tensor:
+    def _each(self, method: str, inputs: Inputs | Tensor) -> dict[str, Tensor] | Tensor:
         state = {_name(key): value for group in (self.weights, self.constants) for key, value in group.items()}
         target = self.architecture if method == "forward" else _Method(self.architecture, method)
         prefix = "" if method == "forward" else "module."
 
-        def one(state: Mapping[str, Tensor], inputs: Inputs) -> dict[str, Tensor] | Tensor:
+        def one(state: Mapping[str, Tensor], inputs: Inputs | Tensor) -> dict[str, Tensor] | Tensor:
             return functional_call(target, {prefix + name: value for name, value in state.items()}, (inputs,))
 
         return vmap(one, randomness="different")(state, inputs)
@@ -65,6 +65,14 @@ class Stacked(nn.Module):
     def gate_weights(self, inputs: Inputs) -> Tensor:
         """Return the gates of all R models, [R, B, T, E]."""
         return self._each("gate_weights", inputs)
+
+    def represent(self, inputs: Inputs) -> Tensor:
+        """Return the vector that the towers of each model read, [R, B, 1, H]."""
+        return self._each("represent", inputs)
+
+    def read(self, representation: Tensor) -> dict[str, Tensor]:
+        """Map the vectors [R, B, 1 or T, H] to task -> [R, B] or [R, B, C]."""
+        return self._each("read", representation)
 
     def penalty(self, outputs: Mapping[str, Tensor]) -> Tensor:
         """Return the penalty of each model [R], or zeros where the architecture has none."""
@@ -80,7 +88,7 @@ class _Method(nn.Module):
         super().__init__()
         self.module, self.method = module, method
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, inputs: Inputs | Tensor) -> dict[str, Tensor] | Tensor:
         return getattr(self.module, self.method)(inputs)
 
 

@@ -1,0 +1,67 @@
+"""FAMO: all losses shall fall at the same rate, found from the losses alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mtl_tutorial.balancing.scalarizer import Scalarizer, state
+from mtl_tutorial.tasks import Task
+
+TINY = 1e-8
+
+
+class FAMO(Scalarizer):
+    """Descend Σ_k z_k log L_k, scaled; after the step, shift the weights z to the tasks that improved least.
+
+    The weights' logits ξ take one Adam step per training step, along the gradient of z = softmax(ξ) weighted by how
+    much the log of each loss has fallen. That needs the losses of the same batch after the step: one more forward
+    pass, instead of K backward passes.
+
+    Args:
+        tasks: K tasks.
+        lower_bounds: of the losses, one per task; zeros if left out. A loss must stay above its bound.
+        lr: of the logits.
+        decay: of the logits (γ of the paper).
+        repeats: R, for a stack of models.
+
+    Reference: Liu, Feng, Stone and Liu 2023, FAMO: Fast Adaptive Multitask Optimization, algorithm 2.
+    """
+
+    looks_back = True
+
+    def __init__(self, tasks: Sequence[Task], lower_bounds: Sequence[float] | None = None, lr: float = 0.025,
+                 decay: float = 1e-3, repeats: int | None = None):
+        super().__init__()
+        self.lr, self.decay = lr, decay
+        for name in ("logits", "before", "mean", "square"):
+            self.register_buffer(name, state(tasks, repeats))
+        self.register_buffer("lower_bounds", torch.tensor(lower_bounds or [0.0] * len(tasks)))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+
+    def forward(self, losses: Tensor) -> Tensor:
+        """Map the losses [..., K] to the objective [...]."""
+        shifted = losses - self.lower_bounds + TINY
+        self.before.copy_(losses.detach())
+        weights = self.logits.softmax(-1)
+        scale = (weights / shifted.detach()).sum(-1, keepdim=True)
+        return (weights / scale * shifted.log()).sum(-1)
+
+    @torch.no_grad()
+    def after_step(self, losses: Tensor) -> None:
+        """Move the logits by Adam: the gradient is softmax's, weighted by log L(before) − log L(after)."""
+        fallen = ((self.before - self.lower_bounds + TINY).log()
+                  - (losses - self.lower_bounds + TINY).log())                          # [..., K]
+        weights = self.logits.softmax(-1)
+        gradient = weights * (fallen - (weights * fallen).sum(-1, keepdim=True)) + self.decay * self.logits
+        self.steps += 1
+        self.mean.lerp_(gradient, 0.1)
+        self.square.lerp_(gradient**2, 0.001)
+        mean, square = self.mean / (1 - 0.9**self.steps), self.square / (1 - 0.999**self.steps)
+        self.logits -= self.lr * mean / (square.sqrt() + TINY)
+
+    def extra_repr(self) -> str:
+        """Show the settings: a checkpoint must not be continued with others."""
+        return f"lr={self.lr}, decay={self.decay}, lower_bounds={self.lower_bounds.tolist()}"
