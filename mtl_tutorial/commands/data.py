@@ -5,7 +5,8 @@ from importlib import import_module
 
 from mtl_tutorial.bootstrap import ROOT
 
-DATA_SETS = ("census",)     # each has a module mtl_tutorial.data.<name>_source with a function rebuild(target)
+# each has a module mtl_tutorial.data.<name>_source with a function rebuild(target)
+DATA_SETS = ("census", "open_bandit", "scanner_panels")
 
 
 def main(options: argparse.Namespace) -> int:

