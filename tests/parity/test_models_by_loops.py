@@ -2,6 +2,17 @@
 
 import pytest
 import torch
+from plain_loops import (
+    DIM,
+    assert_equal_outputs_and_gradients,
+    draw_inputs,
+    each_tower,
+    encode,
+    expert,
+    gate,
+    mix,
+    tower,
+)
 from torch.nn import functional as F
 
 from mtl_tutorial.data.table import Inputs, Schema
@@ -16,69 +27,28 @@ from mtl_tutorial.tasks import Task
 
 TASKS = [Task("click"), Task("segment", "multiclass", 4), Task("spend", "regression")]
 FUNNEL = [Task("click"), Task("cart"), Task("purchase")]
-DIM = 3
 SCHEMAS = {"ids and numbers": Schema((5, 2, 4), 3, 1), "ids": Schema((5, 2, 4), 0, 1), "numbers": Schema((), 6, 1)}
 
 
-# --- the pieces, one field, one expert, one task at a time ---------------------------------------------------
-
-def encode(encoder, schema, inputs, copy=0):
-    """Look up field by field; of an encoder with copies, the copy's own columns."""
-    columns, start = [], 0
-    for field, size in enumerate(schema.cardinalities):
-        own_table = encoder.embedding.table.weight[start:start + size, copy * DIM:(copy + 1) * DIM]
-        columns.append(F.embedding(inputs.categorical[:, field], own_table))
-        start += size
-    return torch.cat([*columns, inputs.numeric], 1)
-
-
-def expert(bank, member, x):
-    for layer in bank.layers:
-        x = F.relu(F.linear(x, layer.weight[member].T, layer.bias[member]))
-    return x
-
-
-def gate(layer, member, x):
-    assert layer.bias is None
-    return F.softmax(F.linear(x, layer.weight[member].T), dim=1)
-
-
-def mix(weights, experts):
-    return sum(weights[:, number:number + 1] * output for number, output in enumerate(experts))
-
-
-def tower(towers, tasks, number, x):
-    start = sum(task.classes or 1 for task in tasks[:number])
-    rows = slice(start, start + (tasks[number].classes or 1))
-    output = F.linear(expert(towers.hidden, number, x), towers.weight[rows], towers.bias[rows])
-    return output if tasks[number].classes else output[:, 0]
-
-
-def each_tower(model, tasks, vectors):
-    return {task.name: tower(model.towers, tasks, t, vectors[t]) for t, task in enumerate(tasks)}
-
-
-# --- the models ----------------------------------------------------------------------------------------------
-
 def single_task(model, schema, inputs):
-    return each_tower(model, TASKS, [expert(model.bodies, t, encode(model.encoders, schema, inputs, copy=t))
-                                     for t in range(3)])
+    vectors = [expert(model.bodies, t, encode(model.encoders, schema, inputs, copy=t)) for t in range(3)]
+    return each_tower(model.towers, TASKS, vectors)
 
 
 def shared_bottom(model, schema, inputs):
-    return each_tower(model, TASKS, [expert(model.body, 0, encode(model.encoder, schema, inputs))] * 3)
+    return each_tower(model.towers, TASKS, [expert(model.body, 0, encode(model.encoder, schema, inputs))] * 3)
 
 
 def mmoe(model, schema, inputs):
     x = encode(model.encoder, schema, inputs)
     experts = [expert(model.experts, e, x) for e in range(4)]
-    return each_tower(model, TASKS, [mix(gate(model.gate, t, x), experts) for t in range(3)])
+    return each_tower(model.towers, TASKS, [mix(gate(model.gate, t, x), experts) for t in range(3)])
 
 
 def omoe(model, schema, inputs):
     x = encode(model.encoder, schema, inputs)
     experts = [expert(model.experts, e, x) for e in range(4)]
-    return each_tower(model, TASKS, [mix(gate(model.gate, 0, x), experts)] * 3)
+    return each_tower(model.towers, TASKS, [mix(gate(model.gate, 0, x), experts)] * 3)
 
 
 def ple(model, schema, inputs, own=2, shared=3):
@@ -90,13 +60,13 @@ def ple(model, schema, inputs, own=2, shared=3):
         if number < len(model.levels) - 1:
             of_all = mix(gate(level.shared_gate, 0, of_all), [*owned[0], *owned[1], *owned[2], *common])
         of_task = next_of_task
-    return each_tower(model, TASKS, of_task)
+    return each_tower(model.towers, TASKS, of_task)
 
 
 def esmm(model, schema, inputs):
     x = encode(model.encoder, schema, inputs)
     tasks = [Task("click"), Task("conversion")]
-    outputs = each_tower(model, tasks, [expert(model.bodies, t, x) for t in range(2)])
+    outputs = each_tower(model.towers, tasks, [expert(model.bodies, t, x) for t in range(2)])
     return {**outputs, "purchase": torch.logit(outputs["click"].sigmoid() * outputs["conversion"].sigmoid())}
 
 
@@ -114,7 +84,7 @@ def aitm(model, schema, inputs):
             scores.append((F.linear(vector, query) * F.linear(vector, key)).sum(1) / width**0.5)
             values.append(F.linear(vector, value))
         steps.append(mix(F.softmax(torch.stack(scores, 1), dim=1), values))
-    return each_tower(model, FUNNEL, steps)
+    return each_tower(model.towers, FUNNEL, steps)
 
 
 MODELS = {
@@ -130,32 +100,6 @@ MODELS = {
     "ESMM": (lambda schema: ESMM(schema, DIM, widths=(6,), tower=(5,)), esmm),
     "AITM": (lambda schema: AITM(schema, FUNNEL, DIM, widths=(6,)), aitm),
 }
-
-
-def draw_inputs(schema, rows):
-    generator = torch.Generator().manual_seed(1)
-    ids = [torch.randint(size, (rows,), generator=generator) for size in schema.cardinalities]
-    return Inputs(torch.stack(ids, 1) if ids else torch.zeros(rows, 0, dtype=torch.long),
-                  torch.randn(rows, schema.numeric, generator=generator, dtype=torch.float64),
-                  torch.zeros(rows, dtype=torch.long))
-
-
-def assert_equal_outputs_and_gradients(model, ours, plain):
-    """Outputs, and the gradients of a loss that weighs every output differently."""
-    assert ours.keys() == plain.keys()
-    gradients = []
-    for outputs in (ours, plain):
-        generator = torch.Generator().manual_seed(2)
-        loss = 0.0
-        for name in sorted(outputs):
-            weights = torch.randn(outputs[name].shape, generator=generator, dtype=torch.float64)
-            loss = loss + (weights * outputs[name]).sum()
-        gradients.append(torch.autograd.grad(loss, list(model.parameters()), materialize_grads=True))
-    for name in plain:
-        torch.testing.assert_close(ours[name], plain[name], rtol=0, atol=1e-10)
-    for (name, _), first, second in zip(model.named_parameters(), *gradients, strict=True):
-        torch.testing.assert_close(first, second, rtol=0, atol=1e-10, msg=lambda text, name=name: f"{name}: {text}")
-        assert second.abs().sum() > 0, f"{name} has no gradient to compare"
 
 
 @pytest.mark.parametrize("features", SCHEMAS)
