@@ -15,7 +15,7 @@ from mtl_tutorial.tasks import Task
 
 
 def gramian_at(model: nn.Module, tasks: Sequence[Task], batch: Table) -> Tensor:
-    """Return the inner products of the tasks' gradients with respect to all shared parameters, [K, K] or [R, K, K]."""
+    """Return the inner products of the gradients with respect to all shared parameters, [K, K] or [R, K, K]."""
     losses, _ = forward(model, tasks, batch)
     return Jacobian.of(losses, shared_parameters(model)).gramian()
 
