@@ -103,14 +103,17 @@ def recall_at_k(relevant, scores, k: int) -> float:
 def ndcg_at_k(relevant, scores, k: int) -> float:
     """Return the normalised discounted cumulative gain of the k best scored items, averaged over users.
 
-    Arguments as for :func:`recall_at_k`; users without a relevant item are left out.
+    Arguments as for :func:`recall_at_k`; users without a relevant item are left out. A list that runs out of items
+    stays empty from there on: an item that is kept out earns nothing, but counts in the best list there could be.
     """
-    relevant, scores = np.asarray(relevant, dtype=float), np.asarray(scores)
+    relevant, scores = np.asarray(relevant, dtype=float), np.asarray(scores, dtype=float)
     known = relevant.sum(1) > 0
     if not known.any():
         return float("nan")
-    finite = np.nan_to_num(scores[known], neginf=np.finfo(np.float32).min)
-    return float(metrics.ndcg_score(relevant[known], finite, k=k))
+    lowest = np.finfo(float).min
+    blanks = np.zeros((known.sum(), k))             # k empty places between the items listed and those kept out
+    filled = np.hstack([np.nan_to_num(scores[known], neginf=lowest), blanks + lowest / 2])
+    return float(metrics.ndcg_score(np.hstack([relevant[known], blanks]), filled, k=k))
 
 
 def ndcg_by_group(relevance, scores, groups, k: int) -> float:

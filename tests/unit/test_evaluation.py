@@ -155,6 +155,12 @@ def test_ndcg_takes_excluded_items():
     assert ndcg_at_k([[0, 1, 0]], [[-np.inf, 2.0, 1.0]], k=2) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_ndcg_credits_no_excluded_item_also_where_the_list_runs_out(k):
+    assert ndcg_at_k([[1, 1, 0]], [[-np.inf, -1e30, -np.inf]], k) == pytest.approx(1 / (1 + 1 / math.log2(3)))
+    assert ndcg_at_k([[1, 0]], [[-np.inf, -np.inf]], k) == 0
+
+
 @pytest.mark.parametrize("metric", [recall_at_k, ndcg_at_k])
 def test_ranking_metric_without_any_relevant_item_is_not_a_number(metric):
     assert math.isnan(metric(np.zeros((3, 4)), np.ones((3, 4)), 2))
