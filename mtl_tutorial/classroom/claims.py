@@ -16,10 +16,14 @@ from mtl_tutorial.classroom.panel import show_line
 
 @dataclass(frozen=True)
 class Predicate:
-    """A bound in words (``expected``) and in code (``holds``, which raises TypeError on a wrong type)."""
+    """A bound in words (``expected``) and in code (``holds``, which raises TypeError on a wrong type).
+
+    ``failure`` says of a value that does not hold in which way it does not; empty where there is but one way.
+    """
 
     expected: str
     holds: Callable[[object], bool]
+    failure: Callable[[object], str] = lambda value: ""
 
 
 def at_least(bound: float) -> Predicate:
@@ -42,18 +46,23 @@ def between(low: float, high: float) -> Predicate:
 
 def gains(margin: float = 0.0) -> Predicate:
     """Hold when a paired comparison's whole 95 % interval lies above ``margin``."""
-    return Predicate(f"interval above {margin:g}", lambda value: _interval(value)["low"] > margin)
+    return Predicate(f"interval above {margin:g}", lambda value: _interval(value)["low"] > margin,
+                     lambda value: _failure(_interval(value), margin, _interval(value)["high"] < margin))
 
 
 def loses(margin: float = 0.0) -> Predicate:
     """Hold when a paired comparison's whole 95 % interval lies below ``-margin``."""
-    return Predicate(f"interval below {0 - margin:g}", lambda value: _interval(value)["high"] < -margin)
+    bound = 0 - margin
+    return Predicate(f"interval below {bound:g}", lambda value: _interval(value)["high"] < bound,
+                     lambda value: _failure(_interval(value), bound, _interval(value)["low"] > bound))
 
 
 def claim(id: str, text: str, value: object, predicate: Predicate) -> None:
     """Check a statement about a measured value and show the verdict as one line.
 
-    Never raises: a claim that does not hold, or cannot be checked, shows ✗ with what was measured.
+    Never raises: a claim that does not hold, or cannot be checked, shows ✗ with what was measured. Of a paired
+    comparison it tells *contradicted* (the interval lies on the other side) from *not resolved* (it includes the
+    bound: more repeats may decide).
 
     Args:
         id: the lesson's number and words, ``"01.gates_specialise"``.
@@ -65,11 +74,12 @@ def claim(id: str, text: str, value: object, predicate: Predicate) -> None:
     expected = getattr(predicate, "expected", "a predicate such as at_least(0.5)")
     try:
         held, measured = bool(predicate.holds(value)), _for_json(value)
+        failure = "" if held else predicate.failure(value)
     except Exception as reason:             # a learner may turn any dial: the claim says what became of it
-        held, measured = False, f"{type(value).__name__} ({reason})"
+        held, measured, failure = False, f"{type(value).__name__} ({reason})", ""
     line = f"{'✓' if held else '✗'} {id}  {' '.join(str(text).split())}"
     if not held:
-        line += f": measured {_readable(measured)}, expected {expected}"
+        line += f": {failure + ': ' * bool(failure)}measured {_readable(measured)}, expected {expected}"
     show_line(line, {"mtl_tutorial": {"claim": id, "held": held, "value": measured, "expected": expected}})
 
 
@@ -89,6 +99,15 @@ def _interval(value: object) -> dict[str, float]:
         return {name: float(getattr(value, name)) for name in ("mean", "low", "high")}
     except (AttributeError, TypeError):
         raise TypeError("a paired comparison with mean, low and high is needed") from None
+
+
+def _failure(interval: dict[str, float], bound: float, contradicted: bool) -> str:
+    """Return whether an interval that does not hold lies on the other side of the bound or includes it."""
+    if contradicted:
+        return "contradicted"
+    if not interval["low"] <= bound <= interval["high"]:        # NaN
+        return ""
+    return f"not resolved, the interval includes {f'{bound:g}' if bound else 'zero'}"
 
 
 def _for_json(value: object) -> object:

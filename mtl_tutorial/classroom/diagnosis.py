@@ -42,7 +42,7 @@ def diagnose(exercise: Exercise, function: Callable) -> Finding | None:
         return Finding("none", ("It returned None: was `return` forgotten?",))
     if known := _known_mistake(exercise, cases, right, trials):
         return Finding("mistake", (known.diagnosis,))
-    checks = (_mutation, _output, _gradient)
+    checks = (_mutation, _output, _gradient, _calls)
     for look in checks:
         for case, wanted, trial in zip(cases, right, trials, strict=True):
             if found := look(exercise, case, wanted, trial):
@@ -133,6 +133,14 @@ def _gradient(exercise: Exercise, case: tuple, wanted: Trial, trial: Trial) -> F
         difference = first_difference(gradient, trial.gradients[name], exercise.tolerance, f"gradient of {name}")
         if difference is not None:
             return _wrong_gradient(name, gradient, trial.gradients[name], difference, right)
+    return None
+
+
+def _calls(exercise: Exercise, case: tuple, wanted: Trial, trial: Trial) -> Finding | None:
+    for name in exercise.sparing:
+        if trial.calls[name] > wanted.calls[name]:
+            return Finding("calls", (f"The values are right, but `{name}` was called {trial.calls[name]} times "
+                                     f"where {wanted.calls[name]} would do: keep its result in a variable.",))
     return None
 
 

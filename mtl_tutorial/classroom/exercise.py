@@ -34,6 +34,7 @@ class Exercise:
         importance: 1 (nice to know) to 5 (asked in every interview).
         minutes: what a learner should allow.
         tolerance: how far a result may be off, relative to 1 + |expected|.
+        sparing: names of the modules among the arguments that an answer may call no more often than the reference.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Exercise:
     importance: int = 3
     minutes: int = 10
     tolerance: float = 1e-6
+    sparing: tuple[str, ...] = ()
 
     def __post_init__(self):
         if not re.fullmatch(r"\d\d\.[a-z][a-z0-9_]*", self.id):

@@ -1,12 +1,11 @@
 """``hint`` and ``solution``: help in the order in which it should be asked for."""
 
-import inspect
-
 from IPython.display import display
 
 from mtl_tutorial.classroom.exercise import find_exercise
 from mtl_tutorial.classroom.panel import show_panel
 from mtl_tutorial.classroom.progress import progress
+from mtl_tutorial.classroom.source import source_with_helpers
 
 
 def hint(id: str) -> None:
@@ -26,10 +25,10 @@ def hint(id: str) -> None:
 
 
 def solution(id: str) -> None:
-    """Show the source of an exercise's reference, in the colours of the notebook's own code.
+    """Show the source of an exercise's reference and of the package's functions that it calls, in colours.
 
     Raises:
         KeyError: there is no exercise with this id.
     """
-    source = inspect.getsource(inspect.unwrap(find_exercise(id).reference)).rstrip()
+    source = source_with_helpers(find_exercise(id).reference)
     display({"text/plain": source, "text/markdown": f"~~~~python\n{source}\n~~~~"}, raw=True)

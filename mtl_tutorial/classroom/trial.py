@@ -1,6 +1,7 @@
 """Run a function on a case's fresh arguments, and keep everything a diagnosis may ask about."""
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ class Trial:
         gradients: argument or parameter -> gradient of a fixed random projection of the output.
         attached: whether the output is connected to anything that can learn.
         backward_error: what the backward pass raised, or None.
+        calls: argument -> how often it was called, of those that the exercise is sparing with.
     """
 
     output: object = None
@@ -33,6 +35,7 @@ class Trial:
     gradients: dict[str, Tensor] = field(default_factory=dict)
     attached: bool = False
     backward_error: Exception | None = None
+    calls: Counter[str] = field(default_factory=Counter)
 
 
 def run_cases(exercise: Exercise, function: Callable, cases: list[tuple]) -> list[Trial]:
@@ -43,7 +46,11 @@ def run_cases(exercise: Exercise, function: Callable, cases: list[tuple]) -> lis
 def run_case(exercise: Exercise, function: Callable, case: tuple) -> Trial:
     """Call the function on fresh clones of one case, leaving global random state as it was."""
     arguments = _fresh(case)
-    sources = dict(_learnable(exercise.arguments(arguments)))
+    named = exercise.arguments(arguments)
+    sources = dict(_learnable(named))
+    calls: Counter[str] = Counter()
+    for name in exercise.sparing:
+        named[name].register_forward_pre_hook(lambda module, inputs, name=name: calls.update([name]))
     with random_state_kept(), torch.enable_grad():
         seed_everything(CALL_SEED)
         try:
@@ -52,12 +59,12 @@ def run_case(exercise: Exercise, function: Callable, case: tuple) -> Trial:
             raise
         except BaseException as error:      # the learner's code may raise anything, SystemExit included
             return Trial(error=error)
-        mutated = _mutated(exercise.arguments(case), exercise.arguments(arguments))
+        mutated = _mutated(exercise.arguments(case), named)
         try:
             attached, gradients = _gradients(output, sources)
         except RuntimeError as error:       # e.g. the graph was freed, or an input was changed in place
-            return Trial(output, mutated=mutated, backward_error=error)
-    return Trial(output, mutated=mutated, gradients=gradients, attached=attached)
+            return Trial(output, mutated=mutated, backward_error=error, calls=calls)
+    return Trial(output, mutated=mutated, gradients=gradients, attached=attached, calls=calls)
 
 
 def _fresh(case: tuple) -> tuple:

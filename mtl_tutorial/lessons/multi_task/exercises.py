@@ -59,7 +59,7 @@ SHARED_BOTTOM = Exercise(
         Mistake(lambda x, body, towers: {task: tower(body(body(x))).squeeze(-1) for task, tower in towers.items()},
                 "The body runs twice in a row, on its own output."),
     ),
-    title="The shared bottom", difficulty=1, importance=4, minutes=5)
+    title="The shared bottom", difficulty=1, importance=4, minutes=5, sparing=("body",))
 
 
 # --- weighted_loss ---------------------------------------------------------------------------------------------
@@ -68,9 +68,12 @@ def _weighted_loss_cases():
     mask = torch.tensor([[1, 1, 0], [1, 0, 0], [1, 1, 1], [1, 0, 0]], dtype=torch.bool)
     nothing_bought = torch.tensor([[1, 0], [1, 0]], dtype=torch.bool)
     weights = torch.tensor([1.0, 0.5, 2.0], dtype=torch.float64)
+    never_bought = _random(33, 3, 2)
+    never_bought[1, 1] = torch.nan                                      # a price that nobody paid has no logarithm
     return [(_random(30, 4, 3, grad=True), mask, weights),
             (_random(31, 2, 2, grad=True), nothing_bought, weights[:2]),
-            (_random(32, 3, 3, grad=True), torch.ones(3, 3, dtype=torch.bool), 3 * weights)]
+            (_random(32, 3, 3, grad=True), torch.ones(3, 3, dtype=torch.bool), 3 * weights),
+            (never_bought.requires_grad_(), never_bought.isfinite(), weights[:2])]
 
 
 WEIGHTED_LOSS = Exercise(
@@ -90,8 +93,13 @@ WEIGHTED_LOSS = Exercise(
                 "The mask is not used: rows without a label are taught whatever stands in their place."),
         Mistake(lambda row_losses, mask, weights: masked_mean(row_losses, mask) @ weights / weights.sum(),
                 "The weights are normalised to sum 1; the formula is Σ_k w_k L_k as it stands."),
+        Mistake(lambda row_losses, mask, weights: masked_mean(row_losses, mask) @ weights / len(weights),
+                "A mean over the K tasks; the formula adds them up: a sixth task must not quieten the other five."),
         Mistake(lambda row_losses, mask, weights: masked_mean(row_losses, mask).sum(),
                 "The weights are not used."),
+        Mistake(lambda row_losses, mask, weights: (row_losses * mask).sum(0) / mask.sum(0).clamp(min=1) @ weights,
+                "The mask is multiplied on, and 0 · NaN is NaN: where a label is missing its loss may be anything. "
+                "Choose with `torch.where` instead."),
         Mistake(lambda row_losses, mask, weights: (torch.where(mask, row_losses, 0.0) * weights).sum() / mask.sum(),
                 "All labels of all tasks are pooled into one mean: a task with ten times the labels gets ten times "
                 "the say, whatever its weight."),
@@ -145,6 +153,13 @@ def _swapped(shared, own, gate_logits):
                                                       gate_logits[..., :own.shape[2]]], -1))
 
 
+def _mixed_by(weigh):
+    def mix(shared, own, gate_logits):
+        for_own, for_shared = weigh(gate_logits).split([own.shape[2], shared.shape[1]], -1)
+        return torch.einsum("btp,btph->bth", for_own, own) + for_shared @ shared
+    return mix
+
+
 def _two_softmaxes(shared, own, gate_logits):
     for_own, for_shared = (part.softmax(-1) for part in gate_logits.split([own.shape[2], shared.shape[1]], -1))
     return torch.einsum("btp,btph->bth", for_own, own) + for_shared @ shared
@@ -163,6 +178,10 @@ PLE_GATE = Exercise(
         Mistake(_swapped, "The gate's first logits are given to the shared experts; they belong to the task's own."),
         Mistake(_two_softmaxes, "Own and shared experts have a softmax each: their weights sum to 2, and the gate "
                                 "cannot say 'rely on the shared ones'."),
+        Mistake(_mixed_by(lambda logits: logits),
+                "The gate's logits are used as weights: without a softmax they are not positive and do not sum to 1."),
+        Mistake(_mixed_by(lambda logits: logits.softmax(1)),
+                "The softmax runs over the tasks, not over the experts: the weights of one task do not sum to 1."),
         Mistake(lambda shared, own, gate_logits: mix_shared_and_own(
                     shared, own[:, :1].expand_as(own), gate_logits),
                 "Every task reads task 0's own experts."),
@@ -187,6 +206,11 @@ def _esmm_cases():
 
 def _clicked_only(click_logit, conversion_logit, click, purchase):
     rows = F.binary_cross_entropy_with_logits(conversion_logit, purchase, reduction="none")
+    return torch.stack([F.binary_cross_entropy_with_logits(click_logit, click), (rows * click).sum() / click.sum()])
+
+
+def _product_on_clicked_rows(click_logit, conversion_logit, click, purchase):
+    rows = F.binary_cross_entropy_with_logits(product_logit(click_logit, conversion_logit), purchase, reduction="none")
     return torch.stack([F.binary_cross_entropy_with_logits(click_logit, click), (rows * click).sum() / click.sum()])
 
 
@@ -221,6 +245,10 @@ ESMM_LOSSES = Exercise(
     mistakes=(
         Mistake(_clicked_only, "The conversion loss runs over clicked rows only: that is the biased model ESMM was "
                                "made to replace."),
+        Mistake(_product_on_clicked_rows, "The product is right, but its loss runs over clicked rows only: unclicked "
+                                          "impressions teach conversion nothing, and that is what ESMM is for."),
+        Mistake(lambda *arguments: len(arguments[0]) * esmm_losses(*arguments),
+                "The losses are summed over the rows, not averaged: the step would grow with the batch."),
         Mistake(_purchase_term(lambda a, b: b), "The purchase label is compared with P(purchase | click) itself, over "
                                                 "rows that were mostly never clicked; compare it with the product."),
         Mistake(_purchase_term(lambda a, b: a * b), "The logits are multiplied; it is the probabilities that multiply."),

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mtl_tutorial.classroom import check
+from mtl_tutorial.classroom import exercise as catalogue
 from mtl_tutorial.classroom.diagnosis import diagnose
 from mtl_tutorial.classroom.exercise import Exercise
 from mtl_tutorial.classroom.progress import progress
@@ -193,3 +194,15 @@ def test_reference_that_fails_is_reported_as_such(mix):
     broken = Exercise("01.broken", lambda x: x.bogus, lambda: [(1,)], ("a",), ())
     with pytest.raises(RuntimeError, match=r"01\.broken: the reference fails on its own case"):
         diagnose(broken, lambda x: x)
+
+
+@pytest.mark.parametrize(("body", "said"), [
+    ("return torch.cat([tower(x), tower(x)])", "`tower` was called 2 times where 1 would do"),
+    ("y = tower(x); return torch.cat([y, y])", "solved"),
+    ("y = x @ tower.weight.T + tower.bias; return torch.cat([y, y])", "solved"),
+])
+def test_module_called_more_often_than_needed_is_named(shell, monkeypatch, body, said):
+    sparing = Exercise("01.twice", lambda x, tower: tower(x).repeat(2, 1),
+                       lambda: [(torch.ones(6, 3), torch.nn.Linear(3, 1))], ("a",), (), sparing=("tower",))
+    monkeypatch.setattr(catalogue, "exercises_of", lambda number: {sparing.id: sparing})
+    assert said in answer(shell, body, id="01.twice", arguments="x, tower")

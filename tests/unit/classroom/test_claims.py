@@ -50,6 +50,25 @@ def test_claim_that_fails_tells_measured_and_expected(shell, value, predicate, m
     assert told["held"] is False
 
 
+@pytest.mark.parametrize(("value", "predicate", "verdict"), [
+    (paired(0.2, -0.1, 0.5), gains(), "not resolved, the interval includes zero: measured"),
+    (paired(0.2, 0.0, 0.4), gains(), "not resolved, the interval includes zero: measured"),
+    (paired(-0.2, -0.3, -0.1), gains(), "contradicted: measured"),
+    (paired(0.2, 0.1, 0.3), gains(0.15), "not resolved, the interval includes 0.15: measured"),
+    (paired(0.2, 0.1, 0.3), gains(0.4), "contradicted: measured"),
+    (paired(-0.2, -0.5, 0.1), loses(), "not resolved, the interval includes zero: measured"),
+    (paired(0.2, 0.1, 0.3), loses(), "contradicted: measured"),
+    (paired(-0.2, -0.3, -0.1), loses(0.15), "not resolved, the interval includes -0.15: measured"),
+    (paired(-0.2, -0.3, -0.1), loses(0.4), "contradicted: measured"),
+    (paired(float("nan"), float("nan"), float("nan")), gains(), "measured"),
+    (0.2, at_least(0.3), "measured"),
+])
+def test_failed_comparison_is_contradicted_or_not_resolved(shell, value, predicate, verdict):
+    line, told = make_claim(shell, value, predicate)
+    assert line.startswith(f"✗ 01.gates_differ  the gates differ: {verdict}")
+    assert told["held"] is False
+
+
 @pytest.mark.parametrize("predicate", [at_least(-1e9), at_most(1e9), between(-1e9, 1e9)])
 @pytest.mark.parametrize("value", [float("nan"), np.nan, torch.tensor([1.0, float("nan")])])
 def test_nan_never_holds(shell, value, predicate):

@@ -104,6 +104,12 @@ def test_reference_and_mistakes_stand_clear_of_each_other(exercise):
         assert separation(exercise, one, other) >= CLEAR, f"{one.__name__} and {other.__name__} are too alike"
 
 
+def test_body_run_once_per_tower_is_named():
+    [finding] = diagnose(exercises_of("01")["01.shared_bottom_forward"], lambda x, body, towers: {
+        task: tower(body(x)).squeeze(-1) for task, tower in towers.items()}).lines
+    assert "`body` was called 2 times where 1 would do" in finding
+
+
 def checks_of(entry) -> list[tuple[str, str, bool]]:
     """Return, for each ``check`` of a notebook, exercise, function and whether its stub stands in the same cell."""
     found = []
