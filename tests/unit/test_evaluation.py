@@ -8,6 +8,7 @@ from sklearn import metrics
 from mtl_tutorial.evaluation import (
     auc,
     calibration_error,
+    expected_auc,
     gauc,
     interval,
     log_loss,
@@ -134,6 +135,27 @@ def test_recall_at_k_equals_a_loop_over_users_also_for_k_above_the_items(rng, k)
 
 def test_an_excluded_item_is_no_hit_however_long_the_list():
     assert recall_at_k([[1, 1, 0]], [[-np.inf, 2.0, 1.0]], k=3) == 0.5
+
+
+def test_expected_auc_weighs_every_pair_of_rows_by_its_chance(rng):
+    chances, scores = rng.uniform(size=30), coarse(rng, 30)
+    weight = np.outer(chances, 1 - chances)
+    wins = (scores[:, None] > scores) + 0.5 * (scores[:, None] == scores)
+    assert expected_auc(chances, scores) == pytest.approx((weight * wins).sum() / weight.sum(), abs=1e-12)
+
+
+def test_expected_auc_is_the_mean_auc_of_labels_drawn_from_the_chances(rng):
+    chances, scores = rng.beta(1, 9, 2000), rng.normal(size=2000)
+    scores += 3 * chances
+    found = [auc(rng.uniform(size=2000) < chances, scores) for _ in range(200)]
+    assert expected_auc(chances, scores) == pytest.approx(np.mean(found), abs=4 * stats.sem(found) + 1 / 2000)
+
+
+def test_expected_auc_of_certain_labels_is_auc_or_undefined(rng):
+    labels, scores = rng.integers(0, 2, 50), coarse(rng, 50)
+    assert expected_auc(labels, scores) == pytest.approx(auc(labels, scores), abs=1e-12)
+    assert math.isnan(expected_auc(np.zeros(3), np.ones(3)))
+    assert math.isnan(expected_auc(np.ones(3), np.ones(3)))
 
 
 def test_ndcg_at_k_is_scikit_learns_over_users_with_a_relevant_item(rng):
