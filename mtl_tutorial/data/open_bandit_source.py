@@ -64,7 +64,7 @@ def impressions(lines, campaign: str, policy: str, member: str) -> pd.DataFrame:
     Raises:
         DataError: a column is missing, or an item is none of the campaign's.
     """
-    source = pd.read_csv(lines, index_col=0)
+    source = pd.read_csv(lines, index_col=0, dtype=dict.fromkeys(USER_FEATURES, str))
     names = [f"{AFFINITY}{item}" for item in range(ITEMS[campaign])]
     plain = {"item": "item_id", "position": "position", "click": "click", "propensity": "propensity_score"}
     for name in ["timestamp", *plain.values(), *USER_FEATURES, *names]:
