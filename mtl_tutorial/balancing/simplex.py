@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 MAX_STEPS = 10_000
+TOLERANCE = 1e-7
 
 
 def minimise(gramian: Tensor, linear: Tensor | float = 0.0, radius: Tensor | float = 1.0,
-             tolerance: float = 1e-7) -> Tensor:
+             floor: float = -torch.inf, tolerance: float = TOLERANCE) -> Tensor:
     """Minimise f(w) = lᵀw + r √(wᵀGw) over w ≥ 0, Σ w = 1, from the even weights.
 
     Each step moves weight from the task whose gradient of f is largest, among those that have weight, to the one
@@ -21,6 +22,7 @@ def minimise(gramian: Tensor, linear: Tensor | float = 0.0, radius: Tensor | flo
         gramian: G, [..., K, K], positive semi-definite.
         linear: l, [..., K].
         radius: r ≥ 0, [...].
+        floor: a value that f is known not to fall below.
         tolerance: stop where f is this close to its minimum, in units of the largest gradient's norm.
 
     Returns:
@@ -42,7 +44,8 @@ def minimise(gramian: Tensor, linear: Tensor | float = 0.0, radius: Tensor | flo
         to = slope.argmin(-1, keepdim=True)
         away = slope.masked_fill(weights <= 0, -torch.inf).argmax(-1, keepdim=True)
         gap = slope.gather(-1, away) - slope.gather(-1, to)                             # [..., 1]
-        to_bound = (linear * weights).sum(-1) - linear.amin(-1) + radius * norm         # [...] f less a lower bound
+        bound = linear.amin(-1).clamp(min=floor)                                        # [...] f is not below
+        to_bound = (linear * weights).sum(-1) + radius * norm - bound
         if (torch.minimum(gap.squeeze(-1), to_bound) <= tolerance).all():
             break
         move = torch.zeros_like(weights).scatter(-1, to, 1.0).scatter_add(-1, away, -torch.ones_like(gap))
