@@ -54,7 +54,7 @@ class CAGrad(Aggregator):
 
 
 def _length(gramian: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Return ‖Σ_k w_k g_k‖ [...] for w ≥ 0, not below its error, and its error: the Gramian's entries are rounded."""
+    """Return ‖Σ_k w_k g_k‖ [...] for w ≥ 0, not below its error, and this error: the Gramian is rounded."""
     limits = torch.finfo(gramian.dtype)
     squared = (weights * (gramian @ weights.unsqueeze(-1)).squeeze(-1)).sum(-1)
     rounded = limits.eps * (weights * (gramian.abs() @ weights.unsqueeze(-1)).squeeze(-1)).sum(-1)
