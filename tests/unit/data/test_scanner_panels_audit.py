@@ -99,6 +99,9 @@ def test_all_rows_of_a_purchase_at_a_tell_tale_price_are_marked(leaky):
     assert has_tell_tale_price(leaky).tolist() == [True] * 160 + [False] * 80
     table = tell_tale_purchases(leaky)
     assert table.loc["yogurt"].tolist() == [60, 40, pytest.approx(2 / 3)]
+    for bounds in ({"rows": 41}, {"share": 0.96}):
+        assert not has_tell_tale_price(leaky, **bounds).any()
+        assert tell_tale_purchases(leaky, **bounds)["tell_tale"].tolist() == [0]
 
 
 def test_price_of_another_brand_is_no_tell_tale(leaky):
