@@ -50,12 +50,13 @@ class Jacobian:
 
     def combine(self, weights: Tensor) -> list[Tensor]:
         """Return Σ_k w_k g_k block by block, for weights [K] or [R, K]."""
-        return [sum(_over(weights[..., k], block) * block for k, block in enumerate(blocks))
-                for blocks in zip(*self.gradients, strict=True)]
-
-
-def _over(weight: Tensor, block: Tensor) -> Tensor:
-    return weight.reshape(weight.shape + (1,) * (block.dim() - weight.dim())).to(block.dtype)
+        combined = []
+        for blocks in zip(*self.gradients, strict=True):
+            total = torch.zeros_like(blocks[0])
+            for weight, block in zip(weights.to(total.dtype).unbind(-1), blocks, strict=True):
+                total.addcmul_(weight.reshape(weight.shape + (1,) * (block.dim() - weight.dim())), block)
+            combined.append(total)
+        return combined
 
 
 def shared_parameters(model: nn.Module) -> list[nn.Parameter]:
