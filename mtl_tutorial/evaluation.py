@@ -27,21 +27,22 @@ def auc(labels, scores) -> float:
 def expected_auc(chances, scores) -> float:
     """Return the AUC against the truth: of labels drawn over and over from each row's own chance.
 
-    It is known of simulated data alone. :func:`auc` adds the luck of one draw of labels, which is much where positives
-    are few, and which all repeats share that are scored on the same rows.
+    It is known of simulated data alone. :func:`auc` adds the luck of one draw of labels, which is much where
+    positives are few, and which all repeats share that are scored on the same rows.
 
     Args:
         chances: true probability that the row is positive, [N].
         scores: of each row, [N].
 
-    Each pair of rows counts with the chance that the first is positive and the second is not, a row with itself as a
-    tie. NaN where all labels are certain to be equal.
+    Each pair of rows counts with the chance that the first is positive and the second is not, a row with itself as
+    a tie. NaN where all labels are certain to be equal.
     """
-    chances, scores = (np.asarray(column, dtype=float) for column in (chances, scores))
-    if chances.max() == 0 or chances.min() == 1:
-        return float("nan")
-    labels = np.repeat([1, 0], len(chances))
-    return float(metrics.roc_auc_score(labels, np.tile(scores, 2), sample_weight=np.r_[chances, 1 - chances]))
+    chances = np.asarray(chances, dtype=float)
+    _, tie = np.unique(np.asarray(scores), return_inverse=True)         # the rank of each score, lowest first
+    positive, negative = np.bincount(tie, chances), np.bincount(tie, 1 - chances)
+    pairs = positive.sum() * negative.sum()
+    wins = positive * (negative.cumsum() - negative / 2)                # below, and half of those that tie
+    return float(wins.sum() / pairs) if pairs > 0 else float("nan")
 
 
 def gauc(labels, scores, groups) -> float:
