@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from mtl_tutorial.balancing.forward import forward, mixed_precision
+from mtl_tutorial.balancing.forward import forward, mixed_precision, penalty
 from mtl_tutorial.balancing.jacobian import Jacobian, shared_parameters
 from mtl_tutorial.data.table import Table
 from mtl_tutorial.tasks import Task
@@ -57,14 +57,14 @@ class Aggregator(nn.Module):
         """
         if self.at == "representation":
             return self._through_representation(model, tasks, batch, bf16)
-        losses, penalty = forward(model, tasks, batch, bf16)
+        losses, extra = forward(model, tasks, batch, bf16)
         shared = shared_parameters(model)
         jacobian = Jacobian.of(losses, shared)
         own = [p for p in model.parameters() if p.requires_grad and not any(p is s for s in shared)]
         if own:
             losses.sum().backward(inputs=own, retain_graph=True)
-        if penalty is not None and penalty.requires_grad:
-            penalty.backward()
+        if extra is not None:
+            extra.backward()
         for parameter, gradient in zip(shared, jacobian.combine(self(jacobian)), strict=True):
             parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         return losses.detach()
@@ -79,10 +79,14 @@ class Aggregator(nn.Module):
             vector = shared.detach().squeeze(-2).unsqueeze(-3)                          # [(R,) 1, B, H]
             copies = vector.expand(*vector.shape[:-3], len(tasks), -1, -1).clone().requires_grad_()
             outputs = model.read(copies.movedim(-3, -2))                                # reads [(R,) B, K, H]
-        losses = task_losses(tasks, outputs, batch)
-        losses.sum().backward()                             # the towers, and each task's gradient of its own copy
+        losses, extra = task_losses(tasks, outputs, batch), penalty(model, outputs)
+        losses.sum().backward(retain_graph=extra is not None)       # towers, and of each task its own copy's gradient
         jacobian = Jacobian([[copy] for copy in copies.grad.unbind(-3)], stacked=losses.dim() == 2)
         combined, = jacobian.combine(self(jacobian))                                    # [(R,) B, H]
+        if extra is not None:
+            copies.grad = None
+            extra.backward()
+            combined += copies.grad.sum(-3)
         shared.backward(combined.unsqueeze(-2))
         return losses.detach()
 

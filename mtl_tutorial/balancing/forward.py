@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,5 +21,10 @@ def forward(model: nn.Module, tasks: Sequence[Task], batch: Table,
     """Return the losses, [K] or [R, K], and the penalty that the model adds to the objective, a scalar or None."""
     with mixed_precision(batch, bf16):
         outputs = model(batch.inputs)
-    extra = model.penalty(outputs).sum() if hasattr(model, "penalty") else None
-    return losses(tasks, outputs, batch), extra
+    return losses(tasks, outputs, batch), penalty(model, outputs)
+
+
+def penalty(model: nn.Module, outputs: Mapping[str, Tensor]) -> Tensor | None:
+    """Return the penalty that the model adds to the objective, a scalar; None where it has none to descend."""
+    found = model.penalty(outputs).sum() if hasattr(model, "penalty") else None
+    return found if found is not None and found.requires_grad else None
