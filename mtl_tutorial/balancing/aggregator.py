@@ -80,7 +80,7 @@ class Aggregator(nn.Module):
             copies = vector.expand(*vector.shape[:-3], len(tasks), -1, -1).clone().requires_grad_()
             outputs = model.read(copies.movedim(-3, -2))                                # reads [(R,) B, K, H]
         losses, extra = task_losses(tasks, outputs, batch), penalty(model, outputs)
-        losses.sum().backward(retain_graph=extra is not None)       # towers, and of each task its own copy's gradient
+        losses.sum().backward(retain_graph=extra is not None)   # towers; each task's gradient of its own copy
         jacobian = Jacobian([[copy] for copy in copies.grad.unbind(-3)], stacked=losses.dim() == 2)
         combined, = jacobian.combine(self(jacobian))                                    # [(R,) B, H]
         if extra is not None:
