@@ -1,0 +1,1 @@
+"""Lesson 03, multi-scenario learning: exercises, quiz and interview questions."""
