@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from scipy.optimize import brentq
 from torch import Tensor
 
-from mtl_tutorial.balancing import simplex
 from mtl_tutorial.balancing.aggregator import Aggregator
+from mtl_tutorial.balancing.gramian import one_by_one, rows_of
+from mtl_tutorial.balancing.simplex import shortest
+
+SMALL = 1e-9        # of the largest gradient's length
 
 
 class CAGrad(Aggregator):
@@ -37,26 +41,32 @@ class CAGrad(Aggregator):
 
     def weights(self, gramian: Tensor) -> Tensor:
         """Map the Gramian [..., K, K] to the weights [..., K]."""
-        even = torch.full_like(gramian[..., 0], 1 / gramian.shape[-1])                  # [..., K]
-        mean, _ = _length(gramian, even)                                                # [...]    ‖g₀‖
-        toward_mean = gramian.mean(-1) / mean[..., None]                                # [..., K] g_k · g₀ / ‖g₀‖
-        dual = simplex.minimise(gramian, toward_mean, self.c, floor=0.0 if self.c >= 1 else -torch.inf)
-        norm, error = _length(gramian, dual)                                            # [...]    ‖g_w‖
-        weights = even + (self.c * mean / norm)[..., None] * dual
-        gain = (toward_mean * dual).sum(-1) + self.c * norm         # of the task that gains least, over ‖g₀‖
-        largest = gramian.diagonal(dim1=-2, dim2=-1).amax(-1).sqrt()
-        stuck = gain <= 2 * self.c * error.maximum(simplex.TOLERANCE * largest)
-        return weights.masked_fill(stuck[..., None], 0.0) if self.c >= 1 else weights
+        rounding = torch.finfo(gramian.dtype).eps ** 0.5
+        return one_by_one(lambda problem: self._weights(rows_of(problem), rounding), gramian)
+
+    def _weights(self, rows: Tensor, rounding: float) -> Tensor:
+        """Map gradients [K, P] to the weights [K].
+
+        d is (s g₀/‖g₀‖ + g_w) ‖g₀‖ / s, where g_w makes the bracket shortest and s is such that ‖g_w‖ = c s.
+        """
+        even, lengths = torch.full_like(rows[:, 0], 1 / len(rows)), rows.norm(dim=-1)
+        rows, lengths = rows / lengths.max(), lengths / lengths.max()                   # the weights know no unit
+        mean = rows.mean(0)
+        pace = mean.norm().item()                                                       # ‖g₀‖
+        if self.c == 0 or not pace > SMALL:
+            return even
+
+        def within(s: float) -> Tensor:
+            return shortest(rows + s / pace * mean)
+
+        def excess(s: float) -> float:
+            return (within(s) @ rows).norm().item() - self.c * s
+
+        s = brentq(excess, SMALL, 2 / self.c, disp=False) if excess(SMALL) > 0 else SMALL
+        weights = within(s)
+        known = max(SMALL, 4 * rounding * (weights @ lengths).item() / self.c)      # what rounding leaves of s
+        return torch.zeros_like(even) if self.c >= 1 and s <= known else even + pace / max(s, known) * weights
 
     def extra_repr(self) -> str:
         """Show the settings: a checkpoint must not be continued with others."""
         return f"c={self.c}, {super().extra_repr()}"
-
-
-def _length(gramian: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Return ‖Σ_k w_k g_k‖ [...] for w ≥ 0, not below its error, and this error: the Gramian is rounded."""
-    limits = torch.finfo(gramian.dtype)
-    squared = (weights * (gramian @ weights.unsqueeze(-1)).squeeze(-1)).sum(-1)
-    rounded = limits.eps * (weights * (gramian.abs() @ weights.unsqueeze(-1)).squeeze(-1)).sum(-1)
-    error = rounded.sqrt().clamp(min=limits.tiny)
-    return squared.clamp(min=0).sqrt().maximum(error), error

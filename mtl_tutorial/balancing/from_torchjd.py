@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from mtl_tutorial.balancing.aggregator import Aggregator
+from mtl_tutorial.balancing.gramian import one_by_one, rows_of
 
 
 class FromTorchJD(Aggregator):
@@ -33,14 +33,9 @@ class FromTorchJD(Aggregator):
 
     def weights(self, gramian: Tensor) -> Tensor:
         """Map the Gramian [..., K, K] to the weights [..., K], one after the other: the library takes one."""
-        flat = [self._weights(one) for one in gramian.reshape(-1, *gramian.shape[-2:])]
-        return torch.stack(flat).reshape(gramian.shape[:-1])
-
-    def _weights(self, gramian: Tensor) -> Tensor:
         if hasattr(self.method, "gramian_weighting"):
-            return self.method.gramian_weighting(gramian)
-        values, vectors = torch.linalg.eigh(gramian)        # rows with these inner products stand for the gradients
-        return self.method.weighting(vectors * values.clamp(min=0).sqrt())
+            return one_by_one(self.method.gramian_weighting, gramian)
+        return one_by_one(lambda problem: self.method.weighting(rows_of(problem)), gramian)
 
     def extra_repr(self) -> str:
         """Show the method and its settings."""

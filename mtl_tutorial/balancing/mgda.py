@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mtl_tutorial.balancing import simplex
 from mtl_tutorial.balancing.aggregator import Aggregator
+from mtl_tutorial.balancing.gramian import one_by_one, rows_of
+from mtl_tutorial.balancing.simplex import shortest
 
 
 def min_norm_weight(first: Tensor, second: Tensor) -> Tensor:
@@ -20,8 +21,8 @@ def min_norm_weight(first: Tensor, second: Tensor) -> Tensor:
 class MGDA(Aggregator):
     """Descend the shortest convex combination of the gradients: zero at a Pareto-stationary point, and only there.
 
-    With two tasks the closed form, above them pairwise Frank–Wolfe. To first order all tasks that have weight gain
-    the same amount; the task whose gradient is smallest therefore sets the pace of all.
+    To first order all tasks that have weight gain the same amount; the task whose gradient is smallest therefore
+    sets the pace of all.
 
     Reference: Désidéri 2012, Multiple-gradient descent algorithm (MGDA) for multiobjective optimization;
     Sener and Koltun 2018, Multi-Task Learning as Multi-Objective Optimization, algorithm 2.
@@ -29,4 +30,4 @@ class MGDA(Aggregator):
 
     def weights(self, gramian: Tensor) -> Tensor:
         """Map the Gramian [..., K, K] to the weights [..., K], which sum to 1."""
-        return simplex.minimise(gramian)
+        return one_by_one(lambda problem: shortest(rows_of(problem)), gramian)

@@ -23,8 +23,8 @@ AGGREGATORS = {
     "IMTL-G": lambda: FromTorchJD(IMTLG()), "Aligned-MTL": lambda: FromTorchJD(AlignedMTL()),
 }
 # of each, how exactly a solver or a pseudo-inverse leaves the direction, relative to the largest gradient
-EXACT = {"PCGrad": 1e-12, "infinity norm": 1e-12, "MGDA": 2e-4, "CAGrad 0.4": 2e-3, "CAGrad 1": 2e-3,
-         "CAGrad 1.5": 2e-3, "UPGrad": 1e-6, "IMTL-G": 1e-8, "Aligned-MTL": 1e-8}
+EXACT = {"PCGrad": 1e-12, "infinity norm": 1e-12, "MGDA": 1e-7, "CAGrad 0.4": 1e-7, "CAGrad 1": 1e-7,
+         "CAGrad 1.5": 1e-7, "UPGrad": 1e-6, "IMTL-G": 1e-8, "Aligned-MTL": 1e-8}
 
 
 def each(*left_out):
@@ -152,7 +152,7 @@ def test_a_batch_of_gramians_gives_what_each_gives_alone(name):
 def test_no_task_ascends_where_the_method_promises_it(name, tasks, size):
     gradients = draw(50, tasks, size)
     step = direction(AGGREGATORS[name](), gradients)
-    tolerance = 1e-6 * lengths(gradients) ** 2
+    tolerance = 1e-8 * lengths(gradients) ** 2
     assert ((gradients @ step.unsqueeze(-1)).squeeze(-1) > -tolerance).all()
 
 
