@@ -12,7 +12,13 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from mtl_tutorial.balancing.dwa import DWA
+from mtl_tutorial.balancing.famo import FAMO
+from mtl_tutorial.balancing.grad_norm import GradNorm
+from mtl_tutorial.balancing.pcgrad import PCGrad
+from mtl_tutorial.balancing.random_loss_weighting import RandomLossWeighting
 from mtl_tutorial.balancing.scalarizer import Scalarizer
+from mtl_tutorial.balancing.uncertainty_weighting import UncertaintyWeighting
 from mtl_tutorial.checkpoint import CheckpointError
 from mtl_tutorial.layers.features import FeatureEncoder
 from mtl_tutorial.layers.towers import Towers
@@ -37,7 +43,7 @@ class WithDropout(nn.Module):
 class Momentum(Scalarizer):
     """A balancer with a trained parameter and a buffer that follows the losses."""
 
-    def __init__(self):
+    def __init__(self, tasks, repeats):
         super().__init__()
         self.scale = nn.Parameter(torch.zeros(3))
         self.register_buffer("average", torch.ones(3))
@@ -58,6 +64,14 @@ def interrupt_after(model, calls):
     return model.register_forward_pre_hook(hook)
 
 
+BALANCERS = {
+    "FAMO": lambda tasks, repeats: FAMO(tasks, repeats=repeats),
+    "DWA": lambda tasks, repeats: DWA(tasks, period=3, repeats=repeats),
+    "GradNorm": lambda tasks, repeats: GradNorm(tasks, "body.layers.0.weight", repeats=repeats),
+    "UncertaintyWeighting": lambda tasks, repeats: UncertaintyWeighting(tasks, repeats),
+    "RandomLossWeighting": lambda tasks, repeats: RandomLossWeighting(),
+    "PCGrad": lambda tasks, repeats: PCGrad(),
+}
 CASES = {
     "plain": {},
     "checkpoint each epoch": {"checkpoint_every": None},
@@ -65,18 +79,21 @@ CASES = {
     "bfloat16": {"precision": "bf16"},
     "early stopping": {"early_stopping": True},
     "early stopping by steps": {"early_stopping": True, "evaluate_every": 2, "patience": 4},
-    "balancer with state": {"balance": True},
+    "balancer with state": {"balance": Momentum},
     "dropout": {"dropout": True},
     "stacked": {"repeats": 3},
-    "everything": {"early_stopping": True, "evaluate_every": 3, "patience": 3, "balance": True, "dropout": True,
+    "everything": {"early_stopping": True, "evaluate_every": 3, "patience": 3, "balance": Momentum, "dropout": True,
                    "repeats": 2, "precision": "bf16", "weight_decay": 0.01},
+    **{name: {"balance": make} for name, make in BALANCERS.items()},
+    **{f"{name}, stacked": {"balance": make, "repeats": 2} for name, make in BALANCERS.items()},
+    "FAMO with dropout": {"balance": BALANCERS["FAMO"], "dropout": True},
 }
 
 
 class Run:
     """One way of calling fit, which can be started over and over."""
 
-    def __init__(self, table, held_out, tasks, *, early_stopping=False, balance=False, dropout=False, repeats=None,
+    def __init__(self, table, held_out, tasks, *, early_stopping=False, balance=None, dropout=False, repeats=None,
                  device="cpu", **knobs):
         self.tasks, self.balance, self.dropout, self.repeats = tasks, balance, dropout, repeats
         self.table = table if repeats is None else table.repeat(repeats)
@@ -90,7 +107,7 @@ class Run:
         models = [(WithDropout if self.dropout else SharedBottom)(self.table.schema, self.tasks)
                   for _ in range(self.repeats or 1)]
         self.model = Stacked(models) if self.repeats else models[0]
-        self.balancer = Momentum() if self.balance else None
+        self.balancer = self.balance(self.tasks, self.repeats) if self.balance else None
 
     def fit(self, checkpoint=None):
         knobs = self.knobs if checkpoint else {**self.knobs, "checkpoint_every": None}

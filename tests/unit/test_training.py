@@ -124,6 +124,43 @@ def test_parameters_of_a_balancer_are_trained_too(mixed_table, mixed_tasks):
     assert balance.seen == 8
 
 
+class Looker(Sum):
+    """The plain sum, which notes the losses that each step led to."""
+
+    def __init__(self, looks_back):
+        super().__init__()
+        self.looks_back, self.seen = looks_back, []
+
+    def after_step(self, losses):
+        assert not losses.requires_grad
+        self.seen.append(losses.clone())
+
+
+@pytest.mark.parametrize("repeats", [None, 2])
+def test_balancer_that_looks_back_sees_the_losses_that_the_step_led_to(repeats, mixed_table, mixed_tasks):
+    """With one batch per epoch they are the losses that the next step starts from."""
+    table, balance = mixed_table(dtype=torch.float64), Looker(looks_back=True)
+    model = new_model(table, mixed_tasks).double()
+    if repeats:
+        model, table = Stacked([model, new_model(table, mixed_tasks, 1).double()]), table.repeat(2)
+    history = fit(model, table, mixed_tasks, balance, epochs=5, batch_size=200, lr=0.01, device="cpu")
+    torch.testing.assert_close(torch.stack(balance.seen[:-1]).float(), history.losses[1:], rtol=1e-6, atol=1e-7)
+    assert (torch.stack(balance.seen).float() != history.losses).all()
+
+
+def test_looking_back_costs_one_forward_pass_per_step_and_changes_nothing_else(mixed_table, mixed_tasks):
+    table, found, passes = mixed_table(), {}, {}
+    for looks_back in (False, True):
+        model, balance = new_model(table, mixed_tasks), Looker(looks_back)
+        calls = []
+        model.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
+        fit(model, table, mixed_tasks, balance, epochs=2, **KNOBS)
+        found[looks_back], passes[looks_back] = weights_of(model), len(calls)
+        assert len(balance.seen) == (8 if looks_back else 0)
+    assert passes == {False: 8, True: 16}
+    assert same(found[False], found[True])
+
+
 # --- bfloat16 ------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("model", [SharedBottom, MMoE])
