@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -59,7 +60,9 @@ class FAMO(Scalarizer):
         self.steps += 1
         self.mean.lerp_(gradient, 0.1)
         self.square.lerp_(gradient**2, 0.001)
-        mean, square = self.mean / (1 - 0.9**self.steps), self.square / (1 - 0.999**self.steps)
+        age = self.steps.to(gradient.dtype)
+        mean = self.mean / -(age * math.log(0.9)).expm1()                               # 1 − 0.9 ^ age
+        square = self.square / -(age * math.log(0.999)).expm1()
         self.logits -= self.lr * mean / (square.sqrt() + TINY)
 
     def extra_repr(self) -> str:
