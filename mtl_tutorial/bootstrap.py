@@ -18,22 +18,24 @@ from mtl_tutorial.lock import exclusive
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def ensure(words: list[str], here: bool) -> None:
+def ensure(words: list[str], here: bool, environment: "Environment | None" = None) -> None:
     """Return only inside a Python that has the requirements; else make one and start again in it.
 
     Args:
         words: the command and its options, handed on to the Python of ``.venv``.
         here: take the Python that is running, whatever it is, and make no ``.venv``.
+        environment: where the command runs; that of the lessons if left out.
 
     Raises:
         SystemExit: with one line that says what is in the way.
     """
+    environment = environment or Environment(ROOT)
     if here:
-        absent = missing(ROOT / "requirements.txt")
+        requirements = environment.root / "requirements.txt"
+        absent = missing(requirements)
         if absent:
-            _fail(f"{sys.executable} lacks {', '.join(absent)}; install requirements.txt, or leave out --here")
+            _fail(f"{sys.executable} lacks {', '.join(absent)}; install {requirements}, or leave out --here")
         return
-    environment = Environment(ROOT)
     if not environment.is_complete():
         try:
             environment.make()
@@ -45,13 +47,14 @@ def ensure(words: list[str], here: bool) -> None:
 
 @dataclass(frozen=True)
 class Environment:
-    """The virtual environment of the checkout at ``root``, complete once its stamp says so.
+    """The virtual environment of the folder ``root``, complete once its stamp says so.
 
     The stamp is written last. It names what was installed, for which Python and where, so that an interrupted
     installation, a changed requirement, another Python and a moved checkout are all seen.
     """
 
     root: Path
+    files: tuple[str, ...] = ("requirements.txt", "constraints.txt", "pyproject.toml")     # say what is installed
 
     @property
     def folder(self) -> Path:
@@ -71,7 +74,7 @@ class Environment:
     def wanted(self) -> dict[str, str]:
         """Return what the stamp has to say for this checkout and the running Python."""
         digest = hashlib.sha256()
-        for name in ("requirements.txt", "constraints.txt", "pyproject.toml"):
+        for name in self.files:
             digest.update((self.root / name).read_bytes() + b"\0")
         return {
             "requirements": digest.hexdigest(),
@@ -163,6 +166,7 @@ def _go_on(python: Path, words: list[str]) -> NoReturn:
     # --here: whatever that Python is, it is the one to use, so this can never go round in circles.
     command = [str(python), "-m", "mtl_tutorial", words[0], "--here", *words[1:]]
     os.environ.setdefault("PYTHONUTF8", "1")
+    os.chdir(ROOT)          # where the package is found, installed or not
     if os.name == "nt":     # there, exec returns to the prompt at once
         sys.exit(subprocess.run(command).returncode)
     os.execv(command[0], command)

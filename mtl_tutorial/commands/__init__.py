@@ -5,6 +5,9 @@ import sys
 from importlib import import_module
 
 from mtl_tutorial import bootstrap
+from mtl_tutorial.commands import bench
+
+ENVIRONMENTS = {"bench": bench.ENVIRONMENT}     # of commands that do not run in that of the lessons
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = parse(words)
     try:
-        bootstrap.ensure(words, here=options.here)
+        bootstrap.ensure(words, here=options.here, environment=ENVIRONMENTS.get(options.command))
         return import_module(f"mtl_tutorial.commands.{options.command}").main(options)
     except KeyboardInterrupt:
         print("mtl_tutorial: interrupted", file=sys.stderr)
@@ -62,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
 
     data = command("data", "rebuild data/ from its sources (needs the network)")
     data.add_argument("names", nargs="*", metavar="NAME", help="data sets to rebuild (default: all)")
+
+    compare = command("bench", "run the comparisons in benchmarks/ (the first time needs the network)")
+    compare.add_argument("names", nargs="*", type=bench.comparison, metavar="NAME", help="which (default: all)")
     return parser
 
 
