@@ -45,10 +45,13 @@ class FAMO(Scalarizer):
     def forward(self, losses: Tensor) -> Tensor:
         """Map the losses [..., K] to the objective [...]."""
         shifted = losses - self.lower_bounds + TINY
-        self.before.copy_(losses.detach())
-        weights = self.logits.softmax(-1)
-        scale = (weights / shifted.detach()).sum(-1, keepdim=True)
-        return (weights / scale * shifted.log()).sum(-1)
+        return (self.weigh(losses.detach()) * shifted.detach() * shifted.log()).sum(-1)
+
+    def weigh(self, losses: Tensor) -> Tensor:
+        """Return the weight of each task's gradient, z_k / L_k scaled to sum 1, [..., K], and note the losses."""
+        self.before.copy_(losses)
+        weights = self.logits.softmax(-1) / (losses - self.lower_bounds + TINY)
+        return weights / weights.sum(-1, keepdim=True)
 
     @torch.no_grad()
     def after_step(self, losses: Tensor) -> None:

@@ -87,9 +87,7 @@ def trajectories(steps: int = 10_000, lr: float = 5e-3, keep: int = 100, starts:
             g, h = gradients.unbind(-2)                                                 # [M, S, 2] of each task
             a, b, c = (g * g).sum(-1), (g * h).sum(-1), (h * h).sum(-1)                 # [M, S]
             weights = [method(a[m], b[m], c[m]) for m, method in enumerate(aggregators.values())]
-            for m, famo in enumerate(famos, len(aggregators)):
-                own = losses[m].clone().requires_grad_()
-                weights.append(torch.autograd.grad(famo(own).sum(), own)[0])
+            weights += [famo.weigh(losses[m]) for m, famo in enumerate(famos, len(aggregators))]
             direction = (torch.stack(weights).unsqueeze(-1) * gradients).sum(-2)        # [M, S, 2]
             mean.lerp_(direction, 0.1)
             square.lerp_(direction**2, 0.001)

@@ -1,0 +1,1 @@
+"""Lesson 02: task interference and balancing."""
