@@ -209,13 +209,18 @@ def test_pcgrad_leaves_gradients_that_agree_alone():
     assert (weights[~agree] > 1).all()
 
 
-def test_pcgrad_projects_one_gradient_after_the_other_in_the_given_order():
-    gradients = draw(1, 4, size=6, seed=3)[0]
-    orders = torch.rand(4, 4, generator=torch.Generator().manual_seed(0)).argsort(-1)
-    expected = torch.zeros(6, dtype=torch.float64)
-    for task in range(4):
+TURNED = torch.tensor([[-3.0, -3.0], [1.0, 0.0], [1.0, 3.0]], dtype=torch.float64)   # the first is turned
+ORDERS = {"any": torch.rand(4, 4, generator=torch.Generator().manual_seed(0)).argsort(-1),
+          "itself last": torch.tensor([[1, 2, 0], [0, 2, 1], [0, 1, 2]])}
+
+
+@pytest.mark.parametrize(("gradients", "orders"), [(draw(1, 4, size=6, seed=3)[0], ORDERS["any"]),
+                                                   (TURNED, ORDERS["itself last"])], ids=ORDERS)
+def test_pcgrad_projects_one_gradient_after_the_other_in_the_given_order_but_never_off_itself(gradients, orders):
+    expected = torch.zeros_like(gradients[0])
+    for task, order in enumerate(orders.tolist()):
         mine = gradients[task]
-        for other in orders[task].tolist():
+        for other in order:
             if other != task:
                 mine = project_conflicting(mine, gradients[other])
         expected += mine
