@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mtl_tutorial.data.marketplace import TASKS, simulate
-from mtl_tutorial.data.marketplace.scores import limits, shop_scores
+from mtl_tutorial.data.marketplace.scores import limits, regret, shop_scores
 from mtl_tutorial.evaluation import auc, log_loss, rmse
 
 
@@ -33,3 +33,15 @@ def test_the_oracle_is_above_bayes_in_every_step_of_the_funnel(shop):
     found = limits(shop)
     for step in ("click", "cart", "purchase"):
         assert found["oracle"][f"{step} AUC"] > found["bayes"][f"{step} AUC"]
+
+
+def test_regret_is_what_the_expected_log_loss_exceeds_its_minimum_by():
+    truth, predicted = torch.rand(2, 50, dtype=torch.float64), torch.rand(2, 50, dtype=torch.float64)
+    def expected_loss(p):
+        return -(truth * p.log() + (1 - truth) * (1 - p).log()).mean(-1)
+    torch.testing.assert_close(regret(truth, predicted), expected_loss(predicted) - expected_loss(truth))
+    assert regret(truth, truth).abs().max() < 1e-15
+
+
+def test_regret_stays_finite_where_a_prediction_is_certain_and_wrong():
+    assert regret(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])).isfinite()
