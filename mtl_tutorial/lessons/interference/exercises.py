@@ -22,7 +22,9 @@ def _uncertainty_cases():
     return [(_random(seed, 3).abs().requires_grad_(), (scale * _random(seed + 1, 3)).requires_grad_(), kinds)
             for seed, scale in ((0, 1.0), (10, 2.0), (20, 0.5))] + [(
         torch.tensor([0.02, 0.01, 0.03], dtype=torch.float64, requires_grad=True),        # a good model: below zero
-        torch.tensor([-2.0, -3.0, -2.5], dtype=torch.float64, requires_grad=True), kinds)]
+        torch.tensor([-2.0, -3.0, -2.5], dtype=torch.float64, requires_grad=True), kinds), (
+        _random(25, 2, 4).abs().requires_grad_(), _random(26, 2, 4, grad=True),           # a stack of two models
+        torch.tensor([True, False, False, True]))]
 
 
 def _factor(regression):
@@ -50,9 +52,25 @@ UNCERTAINTY = Exercise(
                 (_factor(regression) * (-log_variances).exp() * losses - log_variances / 2).sum(-1),
                 "Minus s/2 rewards a large s: the weights go to zero and the objective to −∞."),
         Mistake(lambda losses, log_variances, regression:
-                (_factor(regression) * losses / log_variances + log_variances.abs().log() / 2).sum(-1),
+                (_factor(regression) * losses / log_variances + log_variances.log() / 2).sum(-1),
                 "Here s itself is taken for σ². Nothing keeps it positive: once it has crossed zero, the weight is "
-                "negative and the task is unlearned. That is why s is the logarithm."),
+                "negative, the logarithm NaN, and the task is unlearned. That is why s is the logarithm."),
+        Mistake(lambda losses, log_variances, regression:
+                ((-log_variances).exp() * losses + log_variances / 2).sum(-1),
+                "No factor 1/2 anywhere: the squared error of a Gaussian has one (equation 7 of the paper)."),
+        Mistake(lambda losses, log_variances, regression:
+                (torch.where(regression, 1.0, 0.5) * (-log_variances).exp() * losses + log_variances / 2).sum(-1),
+                "The factors are swapped: 1/2 belongs to the regressions."),
+        Mistake(lambda losses, log_variances, regression:
+                (_factor(regression) * ((-log_variances).exp() * losses + log_variances / 2)).sum(-1),
+                "The factor c_k multiplies the loss alone; here it halves the regressions' s/2 as well."),
+        Mistake(lambda losses, log_variances, regression:
+                (_factor(regression) * (-log_variances).exp() * losses + log_variances / 2).mean(-1),
+                "The mean over the tasks in place of the sum."),
+        Mistake(lambda losses, log_variances, regression:
+                (_factor(regression) * (-log_variances).exp() * losses + log_variances / 2).sum(),
+                "All dimensions are summed. With a stack of models, losses [R, K], each has an objective of its own: "
+                "sum over the last dimension, the tasks."),
         Mistake(lambda losses, log_variances, regression:
                 (0.5 * (-log_variances).exp() * losses + log_variances / 2).sum(-1),
                 "Every task has the factor 1/2. It belongs to the squared error of a Gaussian; a cross-entropy has "
@@ -97,6 +115,15 @@ PROJECT = Exercise(
         Mistake(lambda gradient, other: gradient - gradient @ other / other.norm() * other
                 if gradient @ other < 0 else gradient,
                 "Divided by ‖o‖ instead of ‖o‖²: right only where the other gradient has length 1."),
+        Mistake(lambda gradient, other: gradient - gradient @ other / (gradient @ gradient) * other
+                if gradient @ other < 0 else gradient,
+                "Divided by g · g: the part along o needs o · o, the squared length of the gradient projected on."),
+        Mistake(lambda gradient, other: gradient - gradient @ other / (gradient.norm() * other.norm()) * other
+                if gradient @ other < 0 else gradient,
+                "The cosine times o: the part along o is (g · o) / (o · o) · o, whatever the length of g."),
+        Mistake(lambda gradient, other: gradient @ other / (other @ other) * other
+                if gradient @ other < 0 else gradient,
+                "This is the part to be taken away; what is asked for is the rest."),
         Mistake(lambda gradient, other: gradient - gradient @ other * other if gradient @ other < 0 else gradient,
                 "Not divided by ‖o‖²: right only where the other gradient has length 1."),
         Mistake(lambda gradient, other: gradient + gradient @ other / (other @ other) * other
@@ -134,6 +161,11 @@ MIN_NORM = Exercise(
         Mistake(lambda first, second: (second - first) @ second / ((second - first) @ (second - first)),
                 "γ is not kept in [0, 1]. Outside, the combination is no longer between the gradients, and one task "
                 "gets a negative weight: it is unlearned."),
+        Mistake(lambda first, second: ((second - first) @ second / ((second - first) @ (second - first))).clamp(max=1),
+                "Kept below 1, but not above 0: where the second gradient is much shorter, the first gets a negative "
+                "weight."),
+        Mistake(lambda first, second: ((first - second) @ second / ((second - first) @ (second - first))).clamp(0, 1),
+                "The difference has the wrong sign: with d = g₂ − g₁ the lowest point is at (d · g₂) / (d · d)."),
         Mistake(lambda first, second: 1 - ((second - first) @ second / ((second - first) @ (second - first))).clamp(0, 1),
                 "This is the share of the second gradient; the first one's was asked for."),
         Mistake(lambda first, second: first @ first / (first @ first + second @ second),
@@ -156,7 +188,8 @@ def _gradnorm_cases():
     def case(seed, tasks, alpha):
         positive = [_random(seed + i, tasks).abs() + 0.2 for i in range(3)]
         return positive[0].requires_grad_(), positive[1].requires_grad_(), positive[2], alpha
-    return [case(50, 3, 1.5), case(60, 2, 0.5), case(70, 4, 1.0)]
+    stack = [_random(75 + i, 2, 3).abs() + 0.2 for i in range(3)]                         # of two models
+    return [case(50, 3, 1.5), case(60, 2, 0.5), case(70, 4, 1.0), (*stack, 1.5)]
 
 
 GRADNORM = Exercise(
@@ -196,6 +229,17 @@ GRADNORM = Exercise(
                 (norms.sum(-1, keepdim=True) * ((losses / first_losses) / (losses / first_losses).mean(-1, keepdim=True))
                  ** alpha).detach(),
                 "The sum of the norms instead of their mean: no set of weights that sums to K can reach it."),
+        Mistake(lambda norms, losses, first_losses, alpha:
+                (norms.mean(-1, keepdim=True) * (losses / first_losses) / (losses / first_losses).mean(-1, keepdim=True))
+                .detach(),
+                "α is left out: it decides how strongly tasks that lag are helped."),
+        Mistake(lambda norms, losses, first_losses, alpha:
+                (((losses / first_losses) / (losses / first_losses).mean(-1, keepdim=True)) ** alpha).detach(),
+                "The mean norm is left out: the targets need the unit of the gradients."),
+        Mistake(lambda norms, losses, first_losses, alpha:
+                (norms.mean() * ((losses / first_losses) / (losses / first_losses).mean()) ** alpha).detach(),
+                "The means run over all dimensions; with a stack of models [R, K] they are over the tasks, the last one, "
+                "with keepdim=True."),
     ),
     title="GradNorm's targets", difficulty=3, importance=3, minutes=12)
 
@@ -229,6 +273,11 @@ LIMIT = Exercise(
         Mistake(lambda gradient, limit: gradient * (limit / gradient.abs().sum())
                 if gradient.abs().sum() > limit else gradient,
                 "This is the 1-norm, the sum of all sizes; ‖·‖∞ is the largest of them."),
+        Mistake(lambda gradient, limit: gradient / gradient.abs().max() if gradient.abs().max() > limit else gradient,
+                "Scaled to 1, not to C."),
+        Mistake(lambda gradient, limit: gradient.clamp(max=limit),
+                "Only entries above C are cut, one by one, and the negative ones not at all: the constraint is on the size, "
+                "and the direction should stay."),
         Mistake(lambda gradient, limit: gradient if gradient.abs().max() <= limit else torch.zeros_like(gradient),
                 "A gradient above the limit is thrown away; it should be scaled down to it."),
     ),
