@@ -90,6 +90,9 @@ def weighted_loss(row_losses: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
 def losses(tasks: Sequence[Task], outputs: Mapping[str, Tensor], batch: Table) -> Tensor:
     """Return the loss of each task [K]; of a stacked table, of each repeat and task [R, K].
 
+    A task without a label in the batch has loss 0 and no gradient. A binary task without a positive has a finite
+    loss, and training on it drives the logits down without end; its AUC is not defined.
+
     Args:
         tasks: the K tasks.
         outputs: task name -> what the model emitted, [B] or [B, C].

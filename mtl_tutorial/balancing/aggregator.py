@@ -17,7 +17,7 @@ from mtl_tutorial.tasks import losses as task_losses
 class Aggregator(nn.Module):
     """Base class: a method is :meth:`weights`, from the Gramian to one weight per task; this does the rest.
 
-    What the tasks share moves along Σ_k w_k g_k; each tower moves along the gradient of its own task, unweighted.
+    All but the towers moves along Σ_k w_k g_k; each tower moves along the gradient of its own task, unweighted.
 
     Args:
         at: whose gradients the g_k are. ``"parameters"``: of all shared parameters, the methods' definition, at one
@@ -72,8 +72,8 @@ class Aggregator(nn.Module):
     def _through_representation(self, model: nn.Module, tasks: Sequence[Task], batch: Table, bf16: bool) -> Tensor:
         architecture = getattr(model, "architecture", model)                            # of a stack
         if not hasattr(architecture, "represent"):
-            raise TypeError(f"{type(architecture).__name__} has no single vector that all towers read (no method "
-                            "'represent'): use at='parameters'")
+            raise TypeError(f"{type(architecture).__name__} offers no single vector that all towers read (no "
+                            "method 'represent'): use at='parameters'")
         with mixed_precision(batch, bf16):
             shared = model.represent(batch.inputs)                                      # [(R,) B, 1, H]
             vector = shared.detach().squeeze(-2).unsqueeze(-3)                          # [(R,) 1, B, H]

@@ -22,7 +22,7 @@ def gramian_at(model: nn.Module, tasks: Sequence[Task], batch: Table) -> Tensor:
 
 def magnitudes(gramian: Tensor) -> Tensor:
     """Return the norm of each task's gradient, [..., K], from the Gramian [..., K, K]."""
-    return gramian.diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt()
+    return gramian.diagonal(dim1=-2, dim2=-1).sqrt()
 
 
 def cosines(gramian: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ class ConflictWatch(Sum):
         every: steps between notes; a note costs one backward pass per task.
 
     Attributes:
-        gramians: the notes, [K, K] or [R, K, K] each.
+        gramians: the notes, [K, K] or [R, K, K] each; they do not go into a checkpoint.
     """
 
     def __init__(self, every: int = 10):
@@ -49,10 +49,13 @@ class ConflictWatch(Sum):
 
     def backward(self, model: nn.Module, tasks: Sequence[Task], batch: Table, bf16: bool = False) -> Tensor:
         """Leave the sum's gradient in the parameters and return the losses, [K] or [R, K], detached."""
+        losses, penalty = forward(model, tasks, batch, bf16)
         if self.steps % self.every == 0:
-            self.gramians.append(gramian_at(model, tasks, batch))
+            self.gramians.append(Jacobian.of(losses, shared_parameters(model)).gramian())
         self.steps += 1
-        return super().backward(model, tasks, batch, bf16)
+        objective = self(losses).sum()
+        (objective if penalty is None else objective + penalty).backward()
+        return losses.detach()
 
     def conflict_share(self) -> Tensor:
         """Return the share of noted steps at which two tasks' gradients conflict, g_i · g_j < 0, [(R,) K, K]."""

@@ -7,13 +7,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mtl_tutorial.balancing.scalarizer import Scalarizer, state
+from mtl_tutorial.balancing.scalarizer import Scalarizer, check_shape, state
 from mtl_tutorial.tasks import Task
 
 
 def dwa_weights(newer: Tensor, older: Tensor, temperature: float) -> Tensor:
-    """Return K · softmax(newer / older / T), [..., K], from the mean losses of the last two periods."""
-    return newer.shape[-1] * (newer / older / temperature).softmax(-1)
+    """Return K · softmax(newer / older / T), [..., K], from the mean losses of the last two periods.
+
+    A task without a label in one of them has loss zero there; its ratio is taken as 1.
+    """
+    ratio = torch.where((older == 0) | (newer == 0), 1.0, newer / older)                # no label, no news
+    return newer.shape[-1] * (ratio / temperature).softmax(-1)
 
 
 class DWA(Scalarizer):
@@ -39,6 +43,7 @@ class DWA(Scalarizer):
 
     def forward(self, losses: Tensor) -> Tensor:
         """Map the losses [..., K] to the objective [...], and count them in."""
+        check_shape(self.total, losses)
         if self.steps >= 2 * self.period:
             objective = (dwa_weights(self.newer, self.older, self.temperature) * losses).sum(-1)
         else:

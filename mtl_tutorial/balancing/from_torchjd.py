@@ -16,7 +16,8 @@ class FromTorchJD(Aggregator):
     So come Nash-MTL, IMTL-G and Aligned-MTL.
 
     Args:
-        method: one of torchjd's weighted aggregators. One that remembers (Nash-MTL) serves one model.
+        method: one of torchjd's weighted aggregators. One that remembers (Nash-MTL) serves one model, and
+            its memory does not go into a checkpoint.
         at: see :class:`~mtl_tutorial.balancing.aggregator.Aggregator`.
 
     Raises:

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from mtl_tutorial.balancing.forward import forward
 from mtl_tutorial.balancing.jacobian import Jacobian
-from mtl_tutorial.balancing.scalarizer import Scalarizer, state
+from mtl_tutorial.balancing.scalarizer import Scalarizer, check_shape, state
 from mtl_tutorial.data.table import Table
 from mtl_tutorial.tasks import Task
+
+SMALLEST = 1e-3     # of a weight: below zero a task would be unlearned
 
 
 def gradnorm_targets(norms: Tensor, losses: Tensor, first_losses: Tensor, alpha: float) -> Tensor:
@@ -30,7 +32,9 @@ class GradNorm(Scalarizer):
 
     W is the last layer that all tasks share: the towers lie above it, and the layers below see the tasks' gradients
     only through it. (A tower's weight, or a norm over all shared weights, is another method.) The weights' gradient
-    is written out, so that no second-order graph is built and none can pile up.
+    is written out, so that no second-order graph is built and none can pile up. Two departures from the paper: the
+    step is measured in units of the mean norm, so that lr means the same at any loss scale, and no weight falls
+    below 0.001.
 
     Args:
         tasks: K tasks.
@@ -52,6 +56,7 @@ class GradNorm(Scalarizer):
 
     def forward(self, losses: Tensor) -> Tensor:
         """Map the losses [..., K] to the objective [...]."""
+        check_shape(self.weights, losses)
         return (self.weights * losses).sum(-1)
 
     def backward(self, model: nn.Module, tasks: Sequence[Task], batch: Table, bf16: bool = False) -> Tensor:
@@ -74,14 +79,17 @@ class GradNorm(Scalarizer):
         return names[self.layer]
 
     def _adjust(self, norms: Tensor, losses: Tensor) -> None:
-        """Take one gradient step on the weights, from ‖∇_W L_k‖ and the losses, [..., K] each."""
-        if not self.first_losses.any():
-            self.first_losses.copy_(losses)
+        """Take one gradient step on the weights, from ‖∇_W L_k‖ and the losses, [..., K] each.
+
+        A model whose batch lacks a label of some task (loss zero), now or so far, keeps its weights.
+        """
+        self.first_losses.copy_(torch.where(self.first_losses == 0, losses, self.first_losses))
+        known = (losses > 0).all(-1, keepdim=True) & (self.first_losses > 0).all(-1, keepdim=True)     # [..., 1]
         weighted = self.weights * norms
         excess = weighted - gradnorm_targets(weighted, losses, self.first_losses, self.alpha)
-        gradient = excess.sign() * norms / weighted.mean(-1, keepdim=True)
-        weights = (self.weights - self.lr * gradient).clamp(min=1e-3)
-        self.weights.copy_(weights / weights.mean(-1, keepdim=True))
+        gradient = excess.sign() * norms / norms.mean(-1, keepdim=True)
+        weights = (self.weights - self.lr * gradient).clamp(min=SMALLEST)
+        self.weights.copy_(torch.where(known, weights / weights.mean(-1, keepdim=True), self.weights))
 
     def extra_repr(self) -> str:
         """Show the settings: a checkpoint must not be continued with others."""

@@ -49,10 +49,14 @@ class Jacobian:
                             for task in range(len(self.gradients))], -1)
 
     def combine(self, weights: Tensor) -> list[Tensor]:
-        """Return Σ_k w_k g_k block by block, for weights [K] or [R, K]."""
+        """Return Σ_k w_k g_k block by block, for weights [K] or [R, K].
+
+        The blocks are laid out row by row, as parameters are, whatever the layout in which autograd left the
+        gradients: Adam's fused form goes through the memory, not through the indices.
+        """
         combined = []
         for blocks in zip(*self.gradients, strict=True):
-            total = torch.zeros_like(blocks[0])
+            total = torch.zeros(blocks[0].shape, dtype=blocks[0].dtype, device=blocks[0].device)
             for weight, block in zip(weights.to(total.dtype).unbind(-1), blocks, strict=True):
                 total.addcmul_(weight.reshape(weight.shape + (1,) * (block.dim() - weight.dim())), block)
             combined.append(total)
@@ -62,8 +66,9 @@ class Jacobian:
 def shared_parameters(model: nn.Module) -> list[nn.Parameter]:
     """Return all trainable parameters that more than one task may use: everything but the towers.
 
-    A task-specific part outside the attribute ``towers`` (PLE's own experts) counts as shared; the other tasks'
-    gradients are zero there, which leaves their inner products as they are.
+    A task-specific part outside the attribute ``towers`` (PLE's own experts, the last layer of STAR) counts as
+    shared. The other tasks' gradients are zero there: the inner products between tasks stay as they are, the task's
+    own norm grows by that part, and the part moves with its task's weight.
     """
     return [p for name, p in model.named_parameters()
             if p.requires_grad and "towers" not in name.replace("/", ".").split(".")]

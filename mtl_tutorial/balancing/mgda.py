@@ -22,7 +22,8 @@ class MGDA(Aggregator):
     """Descend the shortest convex combination of the gradients: zero at a Pareto-stationary point, and only there.
 
     To first order all tasks that have weight gain the same amount; the task whose gradient is smallest therefore
-    sets the pace of all.
+    sets the pace of all. A batch without a label of some task has a zero gradient for it, and what is shared stands
+    still.
 
     Reference: Désidéri 2012, Multiple-gradient descent algorithm (MGDA) for multiobjective optimization;
     Sener and Koltun 2018, Multi-Task Learning as Multi-Objective Optimization, algorithm 2.

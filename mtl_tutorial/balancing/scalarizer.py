@@ -19,7 +19,7 @@ class Scalarizer(nn.Module):
 
     Attributes:
         looks_back: whether :meth:`after_step` is to be called with the losses that the step led to, on the same
-            batch. It costs one more forward pass.
+            batch. It costs one more forward pass, in training mode: running statistics count the batch twice.
     """
 
     looks_back = False
@@ -55,7 +55,7 @@ class StaticWeights(Scalarizer):
             model if they are to differ, [R, K].
 
     Raises:
-        ValueError: a negative weight.
+        ValueError: a negative weight; losses of other tasks or repeats than there are weights for.
     """
 
     def __init__(self, weights: Sequence[float] | Sequence[Sequence[float]] | Tensor):
@@ -66,11 +66,20 @@ class StaticWeights(Scalarizer):
 
     def forward(self, losses: Tensor) -> Tensor:
         """Map the losses [..., K] to their weighted sum [...]."""
+        if self.weights.shape != losses.shape[-self.weights.dim():]:
+            check_shape(self.weights, losses)
         return (losses * self.weights.to(losses.dtype)).sum(-1)
 
     def extra_repr(self) -> str:
         """Show the weights: a checkpoint must not be continued with others."""
         return f"{self.weights.tolist()}"
+
+
+def check_shape(own: Tensor, losses: Tensor) -> None:
+    """Raise ValueError where a method keeps numbers for other tasks or repeats than the losses [..., K] have."""
+    if own.shape != losses.shape:
+        raise ValueError(f"the losses have shape {tuple(losses.shape)}, but the method was built for "
+                         f"{tuple(own.shape)}: give it the model's tasks, and its repeats if it is a stack")
 
 
 def state(tasks: Sequence[Task], repeats: int | None) -> Tensor:

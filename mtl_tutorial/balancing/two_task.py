@@ -50,12 +50,12 @@ def imtl_g(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     return torch.stack([second, first], -1) / (first + second).clamp(min=TINY)[..., None]
 
 
-def nash_mtl(a: Tensor, b: Tensor, c: Tensor, max_norm: float = 1.0) -> Tensor:
-    """Nash-MTL: α with Gα = 1/α, that is along the sum of the unit gradients, cut to ``max_norm``."""
+def nash_mtl(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    """Nash-MTL: α with Gα = 1/α, that is along the sum of the unit gradients, cut to length 1 as its authors do."""
     first, second = a.clamp(min=TINY).sqrt(), c.clamp(min=TINY).sqrt()
     together = (1 + b / (first * second)).clamp(min=1e-12)                              # 1 + cos
     alpha = torch.stack([1 / first, 1 / second], -1) / together.sqrt()[..., None]
-    return alpha * min(1.0, max_norm / 2**0.5)                                          # ‖Σ α_k g_k‖ = √2
+    return alpha / 2**0.5                                                               # ‖Σ α_k g_k‖ was √2
 
 
 def aligned_mtl(a: Tensor, b: Tensor, c: Tensor) -> Tensor:

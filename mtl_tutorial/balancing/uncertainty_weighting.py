@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mtl_tutorial.balancing.scalarizer import Scalarizer, state
+from mtl_tutorial.balancing.scalarizer import Scalarizer, check_shape, state
 from mtl_tutorial.tasks import Task
 
 
@@ -48,4 +48,5 @@ class UncertaintyWeighting(Scalarizer):
 
     def forward(self, losses: Tensor) -> Tensor:
         """Map the losses [..., K] to the objective [...]."""
+        check_shape(self.log_variances, losses)
         return uncertainty_weighted_loss(losses, self.log_variances, self.regression)

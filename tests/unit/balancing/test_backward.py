@@ -208,7 +208,7 @@ def test_model_without_one_vector_for_all_towers_is_told_to_use_the_parameters(s
     rows = batch
     if stack:
         model, rows = Stacked([model, model]), batch.repeat(2)
-    with pytest.raises(TypeError, match=r"MMoE has no single vector that all towers read .*: use at='parameters'"):
+    with pytest.raises(TypeError, match=r"MMoE offers no single vector .*: use at='parameters'"):
         MGDA(at="representation").backward(model, mixed_tasks, rows)
 
 

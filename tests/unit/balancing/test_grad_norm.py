@@ -59,7 +59,8 @@ def by_autograd(weights, first_losses, model, tasks, batch, layer, alpha, lr):
     remaining = by_task.detach() / first_losses
     targets = (norms.mean() * (remaining / remaining.mean()) ** alpha).detach()
     gradient, = torch.autograd.grad((norms - targets).abs().sum(), weights)
-    moved = (weights - lr * gradient / norms.mean()).detach().clamp(min=1e-3)
+    unit = (norms.detach() / weights.detach()).mean()                                   # mean norm, unweighted
+    moved = (weights - lr * gradient / unit).detach().clamp(min=1e-3)
     return 3 * moved / moved.sum()
 
 

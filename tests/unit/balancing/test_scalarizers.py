@@ -35,6 +35,8 @@ def test_random_weights_are_positive_sum_to_one_and_are_drawn_anew_for_every_ste
     assert len(drawn.reshape(-1, 3).unique(dim=0)) == 2000
     mean = drawn.reshape(-1, 3).mean(0)
     assert (mean - 1 / 3).abs().max() < 5 * drawn.std() / 2000**0.5
+    ratio = (drawn[..., 0] / drawn[..., 1]).log()           # of a softmax of normals: their difference, variance 2
+    assert abs(ratio.var() - 2) < 0.3
 
 
 # --- fixed ---------------------------------------------------------------------------------------------------
