@@ -80,7 +80,7 @@ def _normalise_cases():
         x = (_random(seed, len(rows), 3) * (1 + rows.unsqueeze(-1)) + 4 * rows.unsqueeze(-1)).detach()
         return x.requires_grad_(), rows, scenarios, eps
     return [case(30, [0, 1, 0, 1, 1, 0, 0, 1, 1], 2, 1e-5), case(40, [2, 0, 2, 2, 0, 0, 2], 3, 0.5),
-            case(50, [1, 1, 0, 1, 1, 3], 4, 0.1)]
+            case(50, [1, 3, 1, 0, 1, 1, 3], 4, 0.1)]
 
 
 def _with(statistics):
@@ -92,6 +92,27 @@ def _with(statistics):
 def _mean_of_scenario_means(x, rows, mean, variance):
     present = rows > 0
     return mean[present].mean(0).expand_as(mean), variance[present].mean(0).expand_as(variance)
+
+
+def _scenario_by_scenario(of_one, known=None):
+    """Apply a function of a scenario's rows [N, H] and eps to the scenarios one by one, rows put back in their places."""
+    def normalised(x, scenario, scenarios, eps):
+        result = torch.zeros_like(x)
+        for s in range(known or scenarios):
+            rows = scenario == s
+            if rows.any():
+                result = result.index_put((rows,), of_one(x[rows], eps))
+        return result
+    return normalised
+
+
+def _normalise_one(x, eps):
+    return (x - x.mean(0)) / torch.sqrt(x.var(0, unbiased=False) + eps)
+
+
+def _normalise_unbiased(x, eps):
+    centred = x - x.mean(0)
+    return centred / torch.sqrt(centred.square().sum(0) / torch.tensor(len(x) - 1.0) + eps)
 
 
 PARTITION = Exercise(
@@ -117,6 +138,24 @@ PARTITION = Exercise(
                       (mean, variance * (rows / (rows - 1).clamp(min=1)).unsqueeze(-1))),
                 "The variance is divided by n − 1. Batch normalisation divides by n, for the rows of a batch are all "
                 "there is to normalise (its running variance is the unbiased one)."),
+        Mistake(_scenario_by_scenario(_normalise_unbiased),
+                "`var` divides by n − 1 unless told `unbiased=False`; a scenario with a single row is then divided by "
+                "zero, and its row is NaN."),
+        Mistake(_scenario_by_scenario(lambda x, eps: (x - x.mean(0)) / (x.var(0, unbiased=False).sqrt() + eps)),
+                "ε stands outside the root. It is added to the variance, √(σ² + ε): outside, the gradient of the root "
+                "is infinite where a column does not vary."),
+        Mistake(_scenario_by_scenario(lambda x, eps: (x - x.mean()) / torch.sqrt(x.var(unbiased=False) + eps)),
+                "One mean and one variance for all columns of a scenario: columns have units of their own, so take "
+                "both over the rows alone, `dim=0`."),
+        Mistake(lambda x, scenario, scenarios, eps:
+                torch.cat([_normalise_one(x[scenario == s], eps) for s in range(scenarios) if (scenario == s).any()]),
+                "The values are right and in another order: the scenarios' blocks were put one behind the other. Write "
+                "each back to the places its rows came from."),
+        Mistake(_scenario_by_scenario(lambda x, eps: _normalise_one(x, eps) if len(x) > 1 else x),
+                "A scenario with one row leaves that row as it came. Here the formula holds for it as well: it is its "
+                "own mean, so the result is 0. (The package's layer takes its running statistics instead.)"),
+        Mistake(_scenario_by_scenario(_normalise_one, known=3),
+                "Only the scenarios 0, 1 and 2 are normalised: `scenarios` says how many there are."),
         Mistake(_with(lambda x, rows, mean, variance: (mean.detach(), variance.detach())),
                 "The statistics are detached, as running statistics are. In training the gradient flows through the "
                 "batch's mean and variance; without it the network drifts after them."),
@@ -174,6 +213,13 @@ GATE = Exercise(
         Mistake(lambda prior, embedding, first, second:
                 2 * second(first(torch.cat([prior, embedding.detach()], -1))).sigmoid(),
                 "The ReLU between the two layers is missing: two linear layers in a row are one."),
+        Mistake(lambda prior, embedding, first, second:
+                2 * second(first(torch.cat([prior, embedding.detach()], -1))).relu().sigmoid(),
+                "The ReLU comes after the second layer, not after the first: then no factor is below 1, and the gate "
+                "can only amplify."),
+        Mistake(lambda prior, embedding, first, second:
+                2 * second(first(torch.cat([embedding.detach(), prior], -1)).relu()).sigmoid(),
+                "Embedding and prior are put together in the other order: the first layer expects the prior first."),
         Mistake(lambda prior, embedding, first, second: 2 * second(_hidden(prior, embedding, first)).softmax(-1),
                 "A softmax makes the units compete for a sum of 2; each factor is free by itself: use the sigmoid."),
         Mistake(lambda prior, embedding, first, second: 1 + second(_hidden(prior, embedding, first)).tanh(),
@@ -214,28 +260,37 @@ def _per_group(labels, scores, groups):
         yield labels[rows], auc(labels[rows], scores[rows])
 
 
-def _averaged(weigh, where_undefined=None, over_all=False):
+def _left_out(own):
+    """Return no area for a group of one class."""
+    return None
+
+
+def _averaged(weigh, of_one_class=_left_out, over_all=False):
     def average(labels, scores, groups):
         total = weights = 0.0
         for own, area in _per_group(labels, scores, groups):
-            if np.isnan(area) and where_undefined is None:
+            if np.isnan(area):
+                area = of_one_class(own)
+            if area is None:
                 weights += weigh(own) * over_all
                 continue
-            total += weigh(own) * (where_undefined if np.isnan(area) else area)
+            total += weigh(own) * area
             weights += weigh(own)
         return float(total / weights)
     return average
 
 
-def _ties_lose(labels, scores, groups):
-    total = weights = 0.0
-    for group in np.unique(groups):
-        rows = groups == group
-        positive, negative = scores[rows & (labels == 1)], scores[rows & (labels == 0)]
-        if len(positive) and len(negative):
-            total += rows.sum() * (positive[:, None] > negative).mean()
-            weights += rows.sum()
-    return float(total / weights)
+def _ties_count(worth):
+    def average(labels, scores, groups):
+        total = weights = 0.0
+        for group in np.unique(groups):
+            rows = groups == group
+            positive, negative = scores[rows & (labels == 1)][:, None], scores[rows & (labels == 0)]
+            if positive.size and negative.size:
+                total += rows.sum() * ((positive > negative) + worth * (positive == negative)).mean()
+                weights += rows.sum()
+        return float(total / weights)
+    return average
 
 
 GAUC = Exercise(
@@ -252,9 +307,15 @@ GAUC = Exercise(
         Mistake(_averaged(lambda own: 1),
                 "Every group counts the same; GAUC weighs each with its rows. (An unweighted mean is dominated by users "
                 "with a handful of impressions.)"),
-        Mistake(_averaged(len, where_undefined=0.5),
+        Mistake(_averaged(len, of_one_class=lambda own: 0.5),
                 "Groups whose labels are all equal are counted as 0.5. They have no AUC: leave them out, or the metric "
                 "falls when users without a click come in."),
+        Mistake(_averaged(len, of_one_class=lambda own: 1.0 if own.all() else None),
+                "Groups in which everything was clicked are counted as 1, as if ordered without a mistake. There is "
+                "nothing to order: leave them out."),
+        Mistake(_averaged(len, of_one_class=lambda own: np.nan),
+                "One group without a click, or without a non-click, makes the whole average NaN: it has no AUC. Leave "
+                "such groups out, of the sum and of the weights."),
         Mistake(_averaged(len, over_all=True),
                 "Groups whose labels are all equal are left out of the sum, but not of the weights: the average is too "
                 "small."),
@@ -262,8 +323,13 @@ GAUC = Exercise(
                 "This is the AUC over all rows: it also compares rows of different groups, which no page ever does."),
         Mistake(_averaged(lambda own: own.sum()),
                 "Weighted with each group's clicks. The paper allows impressions or clicks; here it is rows."),
-        Mistake(_ties_lose, "Equal scores count as lost. In an AUC a tie counts one half: otherwise a constant score would "
-                            "get 0 instead of 0.5."),
+        Mistake(_averaged(lambda own: own.sum() * (len(own) - own.sum())),
+                "Weighted with each group's pairs of a click and a non-click. That is the AUC of all pairs within "
+                "groups, in which long lists count by the square; GAUC weighs with rows."),
+        Mistake(_ties_count(0), "Equal scores count as lost. In an AUC a tie counts one half: otherwise a constant score would "
+                                "get 0 instead of 0.5."),
+        Mistake(_ties_count(1), "Equal scores count as won. In an AUC a tie counts one half: otherwise a constant score "
+                                "would be perfect."),
         Mistake(lambda labels, scores, groups: 1 - gauc(labels, scores, groups),
                 "Upside down: the chance that a negative row outscores a positive one."),
     ),
