@@ -35,6 +35,13 @@ def test_rows_are_brought_together_by_scenario_and_keep_their_order_within():
     assert groups.counts.tolist() == COUNTS.tolist()
 
 
+def test_rows_of_a_scenario_keep_their_order_in_a_large_batch_too():
+    scenario = torch.randint(4, (5_000,), generator=torch.Generator().manual_seed(0))
+    order = group_rows(scenario, 4).order
+    for rows in order.split(scenario.bincount().tolist()):
+        assert (rows.diff() > 0).all()
+
+
 def test_unsort_puts_every_row_back():
     groups = group_rows(SCENARIO, 4)
     inputs = Inputs(torch.arange(18).reshape(9, 2), torch.arange(9.0).unsqueeze(1), SCENARIO)
