@@ -7,23 +7,18 @@ from mtl_tutorial.balancing.infinity_norm import limit_infinity_norm
 from mtl_tutorial.balancing.mgda import min_norm_weight
 from mtl_tutorial.balancing.pcgrad import project_conflicting
 from mtl_tutorial.balancing.uncertainty_weighting import uncertainty_weighted_loss
+from mtl_tutorial.classroom.cases import normal
 from mtl_tutorial.classroom.exercise import Exercise, Mistake
-
-
-def _random(seed: int, *shape: int, grad: bool = False) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_(grad)
-
 
 # --- uncertainty_weighted_loss ---------------------------------------------------------------------------------
 
 def _uncertainty_cases():
     kinds = torch.tensor([False, True, False])
-    return [(_random(seed, 3).abs().requires_grad_(), (scale * _random(seed + 1, 3)).requires_grad_(), kinds)
+    return [(normal(seed, 3).abs().requires_grad_(), (scale * normal(seed + 1, 3)).requires_grad_(), kinds)
             for seed, scale in ((0, 1.0), (10, 2.0), (20, 0.5))] + [(
         torch.tensor([0.02, 0.01, 0.03], dtype=torch.float64, requires_grad=True),        # a good model: below zero
         torch.tensor([-2.0, -3.0, -2.5], dtype=torch.float64, requires_grad=True), kinds), (
-        _random(25, 2, 4).abs().requires_grad_(), _random(26, 2, 4, grad=True),           # a stack of two models
+        normal(25, 2, 4).abs().requires_grad_(), normal(26, 2, 4, grad=True),           # a stack of two models
         torch.tensor([True, False, False, True]))]
 
 
@@ -92,8 +87,8 @@ UNCERTAINTY = Exercise(
 # --- project_conflicting ---------------------------------------------------------------------------------------
 
 def _projection_cases():
-    return [(_random(30, 5), _random(31, 5)), (_random(32, 4), -2 * _random(32, 4) + _random(33, 4)),
-            (_random(34, 6), _random(34, 6) + 0.1 * _random(35, 6)), (-3 * _random(36, 3), 0.5 * _random(36, 3))]
+    return [(normal(30, 5), normal(31, 5)), (normal(32, 4), -2 * normal(32, 4) + normal(33, 4)),
+            (normal(34, 6), normal(34, 6) + 0.1 * normal(35, 6)), (-3 * normal(36, 3), 0.5 * normal(36, 3))]
 
 
 PROJECT = Exercise(
@@ -144,8 +139,8 @@ PROJECT = Exercise(
 # --- min_norm_weight -------------------------------------------------------------------------------------------
 
 def _min_norm_cases():
-    return [(_random(40, 5), _random(41, 5)), (_random(42, 4), 0.2 * _random(42, 4) + 0.01 * _random(43, 4)),
-            (0.1 * _random(44, 4) + 0.01 * _random(45, 4), _random(44, 4)), (_random(46, 3), 3 * _random(47, 3))]
+    return [(normal(40, 5), normal(41, 5)), (normal(42, 4), 0.2 * normal(42, 4) + 0.01 * normal(43, 4)),
+            (0.1 * normal(44, 4) + 0.01 * normal(45, 4), normal(44, 4)), (normal(46, 3), 3 * normal(47, 3))]
 
 
 MIN_NORM = Exercise(
@@ -186,9 +181,9 @@ MIN_NORM = Exercise(
 
 def _gradnorm_cases():
     def case(seed, tasks, alpha):
-        positive = [_random(seed + i, tasks).abs() + 0.2 for i in range(3)]
+        positive = [normal(seed + i, tasks).abs() + 0.2 for i in range(3)]
         return positive[0].requires_grad_(), positive[1].requires_grad_(), positive[2], alpha
-    stack = [_random(75 + i, 2, 3).abs() + 0.2 for i in range(3)]                         # of two models
+    stack = [normal(75 + i, 2, 3).abs() + 0.2 for i in range(3)]                         # of two models
     return [case(50, 3, 1.5), case(60, 2, 0.5), case(70, 4, 1.0), (*stack, 1.5)]
 
 
@@ -247,8 +242,8 @@ GRADNORM = Exercise(
 # --- limit_infinity_norm ---------------------------------------------------------------------------------------
 
 def _limit_cases():
-    return [(_random(80, 6), 0.5), (_random(81, 6), 10.0), (5 * _random(82, 4), 1.0), (1e-3 * _random(83, 4), 1.0),
-            (_random(84, 5), 2.0)]
+    return [(normal(80, 6), 0.5), (normal(81, 6), 10.0), (5 * normal(82, 4), 1.0), (1e-3 * normal(83, 4), 1.0),
+            (normal(84, 5), 2.0)]
 
 
 LIMIT = Exercise(

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mtl_tutorial.classroom.cases import linear, normal
 from mtl_tutorial.classroom.exercise import Exercise, Mistake
 from mtl_tutorial.evaluation import multi_task_gain
 from mtl_tutorial.layers.gates import mix_experts, mix_shared_and_own
@@ -11,27 +12,13 @@ from mtl_tutorial.models.esmm import esmm_losses, product_logit
 from mtl_tutorial.models.shared_bottom import shared_bottom_forward
 from mtl_tutorial.tasks import masked_mean, weighted_loss
 
-
-def _random(seed: int, *shape: int, grad: bool = False) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_(grad)
-
-
-def _linear(seed: int, inputs: int, outputs: int) -> nn.Linear:
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, dtype=torch.float64)
-    with torch.no_grad():
-        layer.weight.copy_(_random(seed, outputs, inputs))
-        layer.bias.copy_(_random(seed + 1, outputs))
-    return layer
-
-
 # --- shared_bottom_forward -------------------------------------------------------------------------------------
 
 def _shared_bottom_cases():
     def case(seed, rows):
-        body = nn.Sequential(_linear(seed, 4, 4), nn.ReLU())
-        towers = nn.ModuleDict({"click": _linear(seed + 2, 4, 1), "purchase": _linear(seed + 4, 4, 1)})
-        return _random(seed + 6, rows, 4, grad=True), body, towers
+        body = nn.Sequential(linear(seed, 4, 4), nn.ReLU())
+        towers = nn.ModuleDict({"click": linear(seed + 2, 4, 1), "purchase": linear(seed + 4, 4, 1)})
+        return normal(seed + 6, rows, 4, grad=True), body, towers
     return [case(0, 5), case(10, 2), case(20, 1)]
 
 
@@ -68,11 +55,11 @@ def _weighted_loss_cases():
     mask = torch.tensor([[1, 1, 0], [1, 0, 0], [1, 1, 1], [1, 0, 0]], dtype=torch.bool)
     nothing_bought = torch.tensor([[1, 0], [1, 0]], dtype=torch.bool)
     weights = torch.tensor([1.0, 0.5, 2.0], dtype=torch.float64)
-    never_bought = _random(33, 3, 2)
+    never_bought = normal(33, 3, 2)
     never_bought[1, 1] = torch.nan                                      # a price that nobody paid has no logarithm
-    return [(_random(30, 4, 3, grad=True), mask, weights),
-            (_random(31, 2, 2, grad=True), nothing_bought, weights[:2]),
-            (_random(32, 3, 3, grad=True), torch.ones(3, 3, dtype=torch.bool), 3 * weights),
+    return [(normal(30, 4, 3, grad=True), mask, weights),
+            (normal(31, 2, 2, grad=True), nothing_bought, weights[:2]),
+            (normal(32, 3, 3, grad=True), torch.ones(3, 3, dtype=torch.bool), 3 * weights),
             (never_bought.requires_grad_(), never_bought.isfinite(), weights[:2])]
 
 
@@ -110,9 +97,9 @@ WEIGHTED_LOSS = Exercise(
 # --- mix_experts -----------------------------------------------------------------------------------------------
 
 def _mix_cases():
-    return [(_random(40, 5, 3, 4, grad=True), _random(41, 5, 2, 3, grad=True)),
-            (_random(42, 3, 3, 2, grad=True), _random(43, 3, 3, 3, grad=True)),
-            (_random(44, 2, 4, 3, grad=True), 3 * _random(45, 2, 1, 4, grad=True).detach().requires_grad_())]
+    return [(normal(40, 5, 3, 4, grad=True), normal(41, 5, 2, 3, grad=True)),
+            (normal(42, 3, 3, 2, grad=True), normal(43, 3, 3, 3, grad=True)),
+            (normal(44, 2, 4, 3, grad=True), 3 * normal(45, 2, 1, 4, grad=True).detach().requires_grad_())]
 
 
 MIX_EXPERTS = Exercise(
@@ -144,8 +131,8 @@ MIX_EXPERTS = Exercise(
 # --- ple_gate --------------------------------------------------------------------------------------------------
 
 def _ple_cases():
-    return [(_random(50, 4, 2, 3, grad=True), _random(51, 4, 2, 2, 3, grad=True), _random(52, 4, 2, 4, grad=True)),
-            (_random(53, 3, 2, 2, grad=True), _random(54, 3, 3, 2, 2, grad=True), _random(55, 3, 3, 4, grad=True))]
+    return [(normal(50, 4, 2, 3, grad=True), normal(51, 4, 2, 2, 3, grad=True), normal(52, 4, 2, 4, grad=True)),
+            (normal(53, 3, 2, 2, grad=True), normal(54, 3, 3, 2, 2, grad=True), normal(55, 3, 3, 4, grad=True))]
 
 
 def _swapped(shared, own, gate_logits):
@@ -200,7 +187,7 @@ PLE_GATE = Exercise(
 def _esmm_cases():
     click, purchase = torch.tensor([1.0, 1, 0, 0, 1, 0]), torch.tensor([1.0, 0, 0, 0, 1, 0])
     extreme = torch.tensor([20.0, -20.0, 25.0, 1.0, 18.0, -30.0])       # float32, as labels and logits are in training
-    return [(*(_random(seed, 6).float().requires_grad_() for seed in (60, 61)), click, purchase),
+    return [(*(normal(seed, 6).float().requires_grad_() for seed in (60, 61)), click, purchase),
             (extreme.clone().requires_grad_(), extreme.flip(0).clone().requires_grad_(), click, purchase)]
 
 
