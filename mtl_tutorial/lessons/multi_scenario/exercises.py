@@ -2,34 +2,20 @@
 
 import numpy as np
 import torch
-from torch import nn
 
+from mtl_tutorial.classroom.cases import linear, normal
 from mtl_tutorial.classroom.exercise import Exercise, Mistake
 from mtl_tutorial.evaluation import auc, gauc
 from mtl_tutorial.layers.partitioned_norm import moments_by_scenario, normalise, partitioned_normalise
 from mtl_tutorial.models.pepnet import prior_gate
 from mtl_tutorial.models.star import compose_star_weights
 
-
-def _random(seed: int, *shape: int, grad: bool = False) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64).requires_grad_(grad)
-
-
-def _linear(seed: int, inputs: int, outputs: int) -> nn.Linear:
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs, dtype=torch.float64)
-    with torch.no_grad():
-        layer.weight.copy_(_random(seed, outputs, inputs))
-        layer.bias.copy_(_random(seed + 1, outputs))
-    return layer
-
-
 # --- compose_star_weights --------------------------------------------------------------------------------------
 
 def _star_cases():
     def case(seed, scenarios, inputs, outputs):
-        return (_random(seed, inputs, outputs, grad=True), _random(seed + 1, outputs, grad=True),
-                _random(seed + 2, scenarios, inputs, outputs, grad=True), _random(seed + 3, scenarios, outputs, grad=True))
+        return (normal(seed, inputs, outputs, grad=True), normal(seed + 1, outputs, grad=True),
+                normal(seed + 2, scenarios, inputs, outputs, grad=True), normal(seed + 3, scenarios, outputs, grad=True))
     return [case(0, 3, 4, 4), case(10, 2, 3, 3), case(20, 4, 2, 2)]
 
 
@@ -77,7 +63,7 @@ COMPOSE = Exercise(
 def _normalise_cases():
     def case(seed, scenario, scenarios, eps):
         rows = torch.tensor(scenario)
-        x = (_random(seed, len(rows), 3) * (1 + rows.unsqueeze(-1)) + 4 * rows.unsqueeze(-1)).detach()
+        x = (normal(seed, len(rows), 3) * (1 + rows.unsqueeze(-1)) + 4 * rows.unsqueeze(-1)).detach()
         return x.requires_grad_(), rows, scenarios, eps
     return [case(30, [0, 1, 0, 1, 1, 0, 0, 1, 1], 2, 1e-5), case(40, [2, 0, 2, 2, 0, 0, 2], 3, 0.5),
             case(50, [1, 3, 1, 0, 1, 1, 3], 4, 0.1)]
@@ -180,8 +166,8 @@ PARTITION = Exercise(
 
 def _gate_cases():
     def case(seed, rows, prior, inputs, hidden, outputs):
-        return (_random(seed, rows, prior, grad=True), _random(seed + 1, rows, inputs, grad=True),
-                _linear(seed + 2, prior + inputs, hidden), _linear(seed + 4, hidden, outputs))
+        return (normal(seed, rows, prior, grad=True), normal(seed + 1, rows, inputs, grad=True),
+                linear(seed + 2, prior + inputs, hidden), linear(seed + 4, hidden, outputs))
     return [case(60, 4, 2, 3, 5, 3), case(70, 3, 3, 2, 4, 2), case(80, 1, 2, 2, 6, 4)]
 
 
