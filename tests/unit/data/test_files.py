@@ -17,13 +17,6 @@ DATA = Path(__file__).parents[3] / "data"
 SMALL = {"sex": Category(("Female", "Male")), "age": Integer(0, 90), "weight": Real(0, 10)}
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty data folder in place of the repository's."""
-    monkeypatch.setenv("MTL_TUTORIAL_DATA", str(tmp_path))
-    return tmp_path
-
-
 @pytest.fixture(scope="module")
 def first_rows():
     return pq.read_table(DATA / NAME).slice(0, 200)

@@ -13,13 +13,6 @@ def raw():
     return read_open_bandit()
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty data folder in place of the repository's."""
-    monkeypatch.setenv("MTL_TUTORIAL_DATA", str(tmp_path))
-    return tmp_path
-
-
 def test_rows_are_those_of_the_source(raw):
     assert raw.shape == (60_000, 13)
     groups = raw.groupby(["campaign", "policy"], observed=True)

@@ -29,13 +29,6 @@ def raw():
     return read_scanner_panels()
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """An empty data folder in place of the repository's."""
-    monkeypatch.setenv("MTL_TUTORIAL_DATA", str(tmp_path))
-    return tmp_path
-
-
 def test_rows_are_those_of_the_studies(raw):
     assert raw.shape == (122_357, 8)
     groups = raw.groupby("category", observed=True)
