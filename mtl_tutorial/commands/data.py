@@ -6,7 +6,7 @@ from importlib import import_module
 from mtl_tutorial.bootstrap import ROOT
 
 # each has a module mtl_tutorial.data.<name>_source with a function rebuild(target)
-DATA_SETS = ("census", "open_bandit", "scanner_panels")
+DATA_SETS = ("census", "fashion_mnist", "open_bandit", "scanner_panels")
 
 
 def main(options: argparse.Namespace) -> int:

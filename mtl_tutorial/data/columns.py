@@ -1,11 +1,12 @@
 """What a column of a data file may hold, and the check that it does.
 
-A reader declares its columns as ``name -> Category | Integer | Real``; :func:`check` names the file, the
-column and the row of the first value that does not fit.
+A reader declares its columns as ``name -> Category | Integer | Real | Text | Bytes``; :func:`check` names the
+file, the column and the row of the first value that does not fit.
 """
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -90,7 +91,53 @@ class Real:
         return f"a number {self.low} … {self.high}"
 
 
-Column = Category | Integer | Real
+@dataclass(frozen=True)
+class Text:
+    """Text of 1 to ``longest`` characters."""
+
+    longest: int
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """UTF-8."""
+        return pa.string()
+
+    def accepts(self, kind: pa.DataType) -> bool:
+        """Whether a file's column of this type can be read."""
+        return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+    def fits(self, column: pd.Series) -> pd.Series:
+        """Which rows hold a text of such length."""
+        return column.str.len().between(1, self.longest)
+
+    def __str__(self) -> str:
+        return f"text of 1 … {self.longest} characters"
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """Exactly ``count`` bytes: an image, a vector."""
+
+    count: int
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """Binary of fixed width."""
+        return pa.binary(self.count)
+
+    def accepts(self, kind: pa.DataType) -> bool:
+        """Whether a file's column of this type can be read."""
+        return pa.types.is_binary(kind) or pa.types.is_fixed_size_binary(kind)
+
+    def fits(self, column: pd.Series) -> pd.Series:
+        """Which rows hold that many bytes."""
+        return column.str.len() == self.count
+
+    def __str__(self) -> str:
+        return f"{self.count} bytes"
+
+
+Column = Category | Integer | Real | Text | Bytes
 
 
 def check(table: pa.Table, columns: Mapping[str, Column], source: str) -> pd.DataFrame:
@@ -124,7 +171,7 @@ def check(table: pa.Table, columns: Mapping[str, Column], source: str) -> pd.Dat
         if not fits.all():
             row = int(fits.argmin())
             [value] = frame[name].iloc[[row]].tolist()
-            problem = "the value is empty" if pd.isna(value) else f"{value!r} is not {column}"
+            problem = "the value is empty" if pd.isna(value) else f"{reprlib.repr(value)} is not {column}"
             raise DataError(f"{source}: column {name!r}, row {row}: {problem}")
         if isinstance(column, Category):
             frame[name] = frame[name].cat.set_categories(column.values)

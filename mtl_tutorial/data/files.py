@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from mtl_tutorial.data.columns import Category, Column, DataError, check
 
 HASHES = "SHA256SUMS"
+LEVELS = {"zstd": 19, "brotli": 11}         # the smallest files that each codec can make in reasonable time
 REMEDY = "restore it with 'git checkout data' or rebuild it with 'make data'"
 
 
@@ -58,8 +60,16 @@ def read(name: str, columns: Mapping[str, Column]) -> pd.DataFrame:
     return frame
 
 
-def write(target: Path, name: str, frame: pd.DataFrame, columns: Mapping[str, Column]) -> Path:
+def write(target: Path, name: str, frame: pd.DataFrame, columns: Mapping[str, Column],
+          codec: Literal["zstd", "brotli"] = "zstd") -> Path:
     """Write a data file, and its hash into ``SHA256SUMS``; neither is ever seen half written.
+
+    Args:
+        target: the folder.
+        name: of the file.
+        frame: its rows.
+        columns: what each column may hold; others are left out.
+        codec: brotli makes files of pixels and vectors a tenth smaller, and is slower to write.
 
     Raises:
         DataError: the frame does not fit the declaration.
@@ -68,7 +78,8 @@ def write(target: Path, name: str, frame: pd.DataFrame, columns: Mapping[str, Co
     check(table, columns, name)
     schema = pa.schema([(column, kind.arrow_type) for column, kind in columns.items()])
     buffer = pa.BufferOutputStream()
-    pq.write_table(table.cast(schema), buffer, compression="zstd", compression_level=19, row_group_size=len(frame))
+    pq.write_table(table.cast(schema), buffer, compression=codec, compression_level=LEVELS[codec],
+                   row_group_size=len(frame))
     content = buffer.getvalue().to_pybytes()
     entries = hashes(target) | {name: hashlib.sha256(content).hexdigest()}
     _replace(target / name, content)
