@@ -52,3 +52,26 @@ def auc_by_repeat(model: Stacked, table: Table, tasks: Sequence[Task]) -> np.nda
     found = predict(model, table.repeat(model.repeats) if shared else table, tasks)
     return np.array([[auc(table.targets[task.name] if shared else table.targets[task.name][r], scores)
                       for r, scores in enumerate(found[task.name])] for task in tasks])
+
+
+def tuned(train: Callable[[float], tuple[np.ndarray, np.ndarray]],
+          rates: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Train at every learning rate and keep, for each setting, the rate of the lowest mean validation loss.
+
+    Args:
+        train: rate -> validation losses [..., R] and test scores [..., R] of R repeats in each setting.
+        rates: the trials; what is compared should get the same ones.
+
+    Returns:
+        The scores at the chosen rates, [..., R], and these rates, [...].
+
+    Raises:
+        ValueError: a validation loss is not finite: this rate is too high for a fair trial.
+    """
+    losses, scores = (np.stack(column) for column in zip(*map(train, rates), strict=True))      # [rates, ..., R]
+    if not np.isfinite(losses).all():
+        broken = sorted({rates[t] for t in np.argwhere(~np.isfinite(losses))[:, 0]})
+        raise ValueError(f"validation losses are not finite at rates {broken}: leave them out")
+    best = losses.mean(-1).argmin(0)                                                            # [...]
+    chosen = np.take_along_axis(scores, best[None, ..., None], 0)[0]
+    return chosen, np.asarray(rates)[best]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -43,13 +44,53 @@ class Stacked(nn.Module):
         # The architecture alone, hidden from nn.Module's bookkeeping: its own weights are never used.
         object.__setattr__(self, "architecture", copy.deepcopy(models[0]).to("meta"))
 
+    def models(self) -> list[nn.Module]:
+        """Return the R models one by one, each with a copy of its weights, to be changed and stacked again."""
+        return [self._model(r) for r in range(self.repeats)]
+
+    def _model(self, repeat: int) -> nn.Module:
+        model = copy.deepcopy(self.architecture).to_empty(device=next(self.parameters()).device)
+        own = dict(itertools.chain(model.named_parameters(), model.named_buffers()))
+        with torch.no_grad():
+            for group in (self.weights, self.constants):
+                for key, values in group.items():
+                    own[_name(key)].copy_(values[repeat]).requires_grad_(values.requires_grad)
+        return model
+
+    @property
+    def named_weights(self) -> dict[str, Tensor]:
+        """Name in the architecture -> parameter of all R models, [R, …]."""
+        return {_name(key): value for key, value in self.weights.items()}
+
+    @property
+    def named_constants(self) -> dict[str, Tensor]:
+        """Name in the architecture -> buffer of all R models, [R, …]."""
+        return {_name(key): value for key, value in self.constants.items()}
+
+    def named_weights(self) -> dict[str, nn.Parameter]:
+        """Return name -> parameter [R, …], by the names of the architecture."""
+        return {_name(key): value for key, value in self.weights.items()}
+
+    def unstack(self) -> list[nn.Module]:
+        """Return the R models one by one, each with a copy of its own weights and buffers."""
+        models = [copy.deepcopy(self.architecture) for _ in range(self.repeats)]
+        for model, repeat in zip(models, range(self.repeats), strict=True):
+            for name, value in self.named_weights().items():
+                owner, _, leaf = name.rpartition(".")
+                own = nn.Parameter(value[repeat].detach().clone(), value.requires_grad)
+                setattr(model.get_submodule(owner), leaf, own)
+            for key, value in self.constants.items():
+                owner, _, leaf = _name(key).rpartition(".")
+                setattr(model.get_submodule(owner), leaf, value[repeat].detach().clone())
+        return models
+
     def train(self, mode: bool = True) -> Stacked:
         """Switch all models between training and evaluation, dropout included."""
         self.architecture.train(mode)
         return super().train(mode)
 
     def _each(self, method: str, inputs: Inputs | Tensor) -> dict[str, Tensor] | Tensor:
-        state = {_name(key): value for group in (self.weights, self.constants) for key, value in group.items()}
+        state = self.named_weights | self.named_constants
         target = self.architecture if method == "forward" else _Method(self.architecture, method)
         prefix = "" if method == "forward" else "module."
 

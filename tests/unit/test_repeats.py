@@ -6,7 +6,7 @@ from mtl_tutorial.data.table import Table
 from mtl_tutorial.evaluation import auc
 from mtl_tutorial.inference import predict
 from mtl_tutorial.models.shared_bottom import SharedBottom
-from mtl_tutorial.repeats import auc_by_repeat, draws, each, stacked
+from mtl_tutorial.repeats import auc_by_repeat, draws, each, stacked, tuned
 from mtl_tutorial.tasks import Task
 
 TASKS = [Task("click"), Task("buy")]
@@ -61,3 +61,16 @@ def test_auc_by_repeat_scores_shared_rows_and_rows_of_each_repeat(table, model):
     assert shared.shape == (2, 3)
     assert shared[1, 2] == auc(table.targets["buy"], found["buy"][2])
     np.testing.assert_array_equal(auc_by_repeat(model, Table.stack([table] * 3), TASKS), shared)
+
+
+def test_tuned_keeps_for_each_setting_the_scores_at_the_rate_of_the_lowest_mean_validation_loss():
+    losses = {0.1: [[3.0, 1.0], [1.0, 1.0]], 0.2: [[1.0, 2.0], [5.0, 0.0]]}      # means 2, 1 and 1.5, 2.5
+    scores, rates = tuned(lambda rate: (np.array(losses[rate]), np.array([[rate, -rate], [2 * rate, -2 * rate]])),
+                          [0.1, 0.2])
+    assert scores.tolist() == [[0.2, -0.2], [0.2, -0.2]]
+    assert rates.tolist() == [0.2, 0.1]
+
+
+def test_tuned_refuses_a_trial_that_diverged_by_its_rate():
+    with pytest.raises(ValueError, match=r"not finite at rates \[0.2\]"):
+        tuned(lambda rate: (np.array([1.0, np.nan if rate == 0.2 else 1.0]), np.zeros(2)), [0.1, 0.2])

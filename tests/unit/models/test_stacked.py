@@ -211,6 +211,31 @@ def test_training_a_stack_leaves_the_models_it_was_made_of_alone(mixed_table, mi
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
+@pytest.mark.parametrize("name", BUILDERS)
+def test_models_taken_out_of_a_stack_emit_what_the_stack_did(name, mixed_table, mixed_tasks):
+    tables = tables_of(mixed_table, 60)
+    stack = Stacked(models_of(lambda: BUILDERS[name](tables[0].schema, mixed_tasks)))
+    fit(stack, Table.stack(tables), mixed_tasks, epochs=1, **KNOBS)
+    whole = outputs_of(stack, Table.stack(tables))
+    for repeat, (model, table) in enumerate(zip(stack.models(), tables, strict=True)):
+        for task, output in outputs_of(model, table).items():
+            torch.testing.assert_close(whole[task][repeat], output, rtol=0, atol=1e-12)
+
+
+def test_models_taken_out_of_a_stack_are_copies_and_as_frozen_as_they_were(mixed_table, mixed_tasks):
+    first = SharedBottom(mixed_table(4).schema, mixed_tasks, widths=(16,))
+    first.body.requires_grad_(False)
+    stack = Stacked([first])
+    (model,) = stack.models()
+    assert {name: p.requires_grad for name, p in model.named_parameters()} == {
+        name: p.requires_grad for name, p in first.named_parameters()}
+    before = {key: value.clone() for key, value in stack.weights.items()}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1)
+    assert all(torch.equal(stack.weights[key], value) for key, value in before.items())
+
+
 def test_stack_refuses_nothing_and_models_that_differ():
     with pytest.raises(ValueError, match="nothing to stack: give at least one model"):
         Stacked([])
