@@ -67,23 +67,6 @@ class Stacked(nn.Module):
         """Name in the architecture -> buffer of all R models, [R, …]."""
         return {_name(key): value for key, value in self.constants.items()}
 
-    def named_weights(self) -> dict[str, nn.Parameter]:
-        """Return name -> parameter [R, …], by the names of the architecture."""
-        return {_name(key): value for key, value in self.weights.items()}
-
-    def unstack(self) -> list[nn.Module]:
-        """Return the R models one by one, each with a copy of its own weights and buffers."""
-        models = [copy.deepcopy(self.architecture) for _ in range(self.repeats)]
-        for model, repeat in zip(models, range(self.repeats), strict=True):
-            for name, value in self.named_weights().items():
-                owner, _, leaf = name.rpartition(".")
-                own = nn.Parameter(value[repeat].detach().clone(), value.requires_grad)
-                setattr(model.get_submodule(owner), leaf, own)
-            for key, value in self.constants.items():
-                owner, _, leaf = _name(key).rpartition(".")
-                setattr(model.get_submodule(owner), leaf, value[repeat].detach().clone())
-        return models
-
     def train(self, mode: bool = True) -> Stacked:
         """Switch all models between training and evaluation, dropout included."""
         self.architecture.train(mode)
