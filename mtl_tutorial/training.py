@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from mtl_tutorial.balancing.scalarizer import Scalarizer, Sum
 from mtl_tutorial.data.table import Table
 from mtl_tutorial.device import find_device
 from mtl_tutorial.inference import mean_losses
+from mtl_tutorial.learning_rates import groups_by_rate
 from mtl_tutorial.progress_bar import bar
 from mtl_tutorial.tasks import Task
 from mtl_tutorial.training_state import History, NonFiniteLoss, TrainingState
@@ -27,8 +28,8 @@ CHECK_EVERY = 50        # steps between looks at the losses: a look waits for th
 
 
 def fit(model: nn.Module, table: Table, tasks: Sequence[Task], balance: Scalarizer | Aggregator | None = None, *,
-        epochs: int = 3, batch_size: int = 512, lr: float = 1e-3, weight_decay: float = 0.0, seed: int = 0,
-        precision: str = "fp32", device: torch.device | str | None = None,
+        epochs: int = 3, batch_size: int = 512, lr: float | Mapping[str, float] = 1e-3, weight_decay: float = 0.0,
+        seed: int = 0, precision: str = "fp32", device: torch.device | str | None = None,
         validation: Table | None = None, monitor: Monitor | None = None,
         evaluate_every: int | None = None, patience: int | None = None,
         checkpoint: Path | str | None = None, checkpoint_every: int | None = None,
@@ -43,7 +44,9 @@ def fit(model: nn.Module, table: Table, tasks: Sequence[Task], balance: Scalariz
         balance: turns the tasks' losses, or their gradients, into one step; the plain sum if left out.
         epochs: passes over the rows.
         batch_size: rows per step.
-        lr: Adam's step size.
+        lr: Adam's step size; or one for each prefix of the parameters' names (of a stacked model: the names that
+            the architecture gives them), the longest prefix that fits decides. ``{"": 1e-3, "encoder": 1e-4}``
+            is a tenth for the encoder. The balancer's own parameters, if it has any, are called ``balance.…``.
         weight_decay: of Adam (L2 added to the gradient).
         seed: of the order of the rows.
         precision: ``"fp32"``, or ``"bf16"`` for products in bfloat16 with weights and losses in float32.
@@ -65,7 +68,7 @@ def fit(model: nn.Module, table: Table, tasks: Sequence[Task], balance: Scalariz
         NonFiniteLoss: a loss, a weight or the validation score became NaN or infinite.
         CheckpointError: the checkpoint is damaged or belongs to another run.
         ValueError: an unknown precision, a stacked model without as many repeats, patience below 1 or without
-            validation.
+            validation, nothing to train, a trainable parameter without a learning rate, a rate for no parameter.
     """
     started = time.perf_counter()
     if precision not in ("fp32", "bf16"):
@@ -86,14 +89,14 @@ def fit(model: nn.Module, table: Table, tasks: Sequence[Task], balance: Scalariz
     model.to(device)
     table = table.only([task.name for task in tasks]).to(device)
     validation = validation.to(device) if validation is not None else None
-    parameters = [p for p in (*model.parameters(), *balance.parameters()) if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay, fused=True)
+    optimizer = torch.optim.Adam(groups_by_rate(lr, model, balance), weight_decay=weight_decay, fused=True)
     steps_per_epoch = -(-len(table) // batch_size)
     steps = epochs * steps_per_epoch
     leading = () if table.repeats is None else (table.repeats,)
     run = TrainingState(model, balance, optimizer,
                         History(torch.zeros(steps, *leading, len(tasks), device=device)))
-    identity = {"steps": steps, "batch_size": batch_size, "lr": lr, "weight_decay": weight_decay, "seed": seed,
+    identity = {"steps": steps, "batch_size": batch_size,
+                "lr": dict(lr) if isinstance(lr, Mapping) else lr, "weight_decay": weight_decay, "seed": seed,
                 "precision": precision, "tasks": [repr(task) for task in tasks], "balance": repr(balance),
                 "rows": len(table), "validation rows": len(validation) if validation is not None else 0,
                 "evaluate_every": evaluate_every, "patience": patience}

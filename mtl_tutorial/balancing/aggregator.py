@@ -13,6 +13,8 @@ from mtl_tutorial.data.table import Table
 from mtl_tutorial.tasks import Task
 from mtl_tutorial.tasks import losses as task_losses
 
+FROZEN = "all that the tasks share is frozen: there are no gradients to combine; leave `balance` out, or unfreeze"
+
 
 class Aggregator(nn.Module):
     """Base class: a method is :meth:`weights`, from the Gramian to one weight per task; this does the rest.
@@ -54,11 +56,14 @@ class Aggregator(nn.Module):
 
         Raises:
             TypeError: ``at="representation"``, but the model has no single vector that all towers read.
+            ValueError: all that the tasks share is frozen.
         """
         if self.at == "representation":
             return self._through_representation(model, tasks, batch, bf16)
         losses, extra = forward(model, tasks, batch, bf16)
         shared = shared_parameters(model)
+        if not shared:
+            raise ValueError(f"{FROZEN} (no trainable parameter outside 'towers')")
         jacobian = Jacobian.of(losses, shared)
         own = [p for p in model.parameters() if p.requires_grad and not any(p is s for s in shared)]
         if own:
@@ -76,6 +81,8 @@ class Aggregator(nn.Module):
                             "method 'represent'): use at='parameters'")
         with mixed_precision(batch, bf16):
             shared = model.represent(batch.inputs)                                      # [(R,) B, 1, H]
+            if not shared.requires_grad:
+                raise ValueError(f"{FROZEN} (the vector that the towers read has no gradient)")
             vector = shared.detach().squeeze(-2).unsqueeze(-3)                          # [(R,) 1, B, H]
             copies = vector.expand(*vector.shape[:-3], len(tasks), -1, -1).clone().requires_grad_()
             outputs = model.read(copies.movedim(-3, -2))                                # reads [(R,) B, K, H]
@@ -86,7 +93,8 @@ class Aggregator(nn.Module):
         if extra is not None:
             copies.grad = None
             extra.backward()
-            combined += copies.grad.sum(-3)
+            if copies.grad is not None:                                                 # it may be of weights alone
+                combined += copies.grad.sum(-3)
         shared.backward(combined.unsqueeze(-2))
         return losses.detach()
 
