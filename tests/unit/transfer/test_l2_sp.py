@@ -70,7 +70,8 @@ def test_each_repeat_of_a_stack_is_held_to_its_own_start(validate, mixed_table, 
     stack = Stacked(models)
 
     def train(model, rows):
-        fit(L2SP(model, 2.0, 0.5, new=("towers",)), rows, mixed_tasks, validation=rows if validate else None, **knobs)
+        held = L2SP(model, 2.0, 0.5, new=("towers",))
+        fit(held, rows, mixed_tasks, validation=rows if validate else None, **knobs)
 
     train(stack, Table.stack(tables))
     for repeat, (model, table) in enumerate(zip(models, tables, strict=True)):
