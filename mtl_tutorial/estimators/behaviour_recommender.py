@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from mtl_tutorial.balancing.scalarizer import StaticWeights
 from mtl_tutorial.data.table import Table
+from mtl_tutorial.estimators.randomness import draw_seed, weights_drawn_with
 from mtl_tutorial.inference import predict
 from mtl_tutorial.models.behaviour import BEHAVIOURS, BehaviourModel
 from mtl_tutorial.tasks import Task
@@ -86,9 +86,8 @@ class BehaviourRecommender(BaseEstimator):
         acted = torch.as_tensor(behaviour, dtype=torch.long)                            # [N]
         table = self._table(pairs, {"behaviour": acted, "item": torch.as_tensor(pairs[:, 1]),
                                     "profile": of_row.clamp(min=0)}, {"item": acted > 0, "profile": of_row >= 0})
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)       # the CPU's alone: no accelerator is reseeded
+        seed = draw_seed(self.random_state)
+        with weights_drawn_with(seed):
             model = BehaviourModel(self.n_users_, self.n_items_, self.n_profiles_, self.dim, self.hidden)
         # A head without weight is no task: its loss of zero would still let weight decay move it.
         weights = (self.behaviour_weight, self.item_weight, self.profile_weight)

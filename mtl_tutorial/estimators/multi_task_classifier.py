@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     check_array,
@@ -19,6 +18,7 @@ from sklearn.utils.validation import (
 
 from mtl_tutorial.balancing.scalarizer import StaticWeights
 from mtl_tutorial.data.table import Table
+from mtl_tutorial.estimators.randomness import draw_seed, weights_drawn_with
 from mtl_tutorial.inference import predict
 from mtl_tutorial.models.shared_bottom import SharedBottom
 from mtl_tutorial.tasks import Task
@@ -98,9 +98,8 @@ class MultiTaskClassifier(ClassifierMixin, BaseEstimator):
         if len(weights) != len(names):
             raise ValueError(f"task_weights has {len(weights)} entries, but there are {len(names)} tasks")
         table = self._table(X, {name: torch.as_tensor(code) for name, code in zip(names, codes, strict=True)})
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)       # the CPU's alone: no accelerator is reseeded
+        seed = draw_seed(self.random_state)
+        with weights_drawn_with(seed):
             model = SharedBottom(table.schema, self._tasks, widths=self.widths, tower=self.tower).double()
         fit(model, table, self._tasks, StaticWeights(weights), epochs=self.epochs, lr=self.lr,
             batch_size=self.batch_size, weight_decay=self.weight_decay, seed=seed, device=self.device)

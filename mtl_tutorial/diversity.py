@@ -1,0 +1,69 @@
+"""What accuracy does not say of recommendation lists: how varied they are, how much of the catalogue they show."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def intra_list_diversity(lists, distances) -> float:
+    """Return the mean distance of two different items of one list, averaged over lists.
+
+    Args:
+        lists: the k items shown to each user, [U, k] ids.
+        distances: of every two items, [I, I], symmetric; for example one minus the cosine of their features.
+
+    Raises:
+        ValueError: lists of fewer than two items, or an item without a distance.
+
+    Reference: Ziegler et al. 2005, Improving Recommendation Lists Through Topic Diversification, section 3.3. They
+    sum the similarity of all pairs; a mean of distances does not grow with k, and higher is more varied.
+    """
+    lists, distances = _lists(lists, len(distances)), np.asarray(distances, dtype=float)
+    k = lists.shape[1]
+    if k < 2:
+        raise ValueError(f"a list of {k} item has no pair to compare: give at least two")
+    first, second = np.triu_indices(k, 1)
+    return float(distances[lists[:, first], lists[:, second]].mean())
+
+
+def catalogue_coverage(lists, items: int) -> float:
+    """Return the share of the catalogue that stands in at least one list.
+
+    Args:
+        lists: the k items shown to each user, [U, k] ids.
+        items: in the catalogue.
+
+    Reference: Ge, Delgado-Battenfeld and Jannach 2010, Beyond Accuracy, equation 2.
+    """
+    return len(np.unique(_lists(lists, items))) / items
+
+
+def novelty(lists, shares) -> float:
+    """Return the mean surprise of the items shown, −log2 of an item's share of what is bought or seen, in bits.
+
+    Args:
+        lists: the k items shown to each user, [U, k] ids.
+        shares: of each item in all interactions, [I]; counts are scaled to sum to 1.
+
+    Raises:
+        ValueError: an item is shown whose share is 0: nobody knows how surprising it is.
+
+    Reference: Zhou et al. 2010, Solving the Apparent Diversity-Accuracy Dilemma of Recommender Systems, equation 5.
+    """
+    shares = np.asarray(shares, dtype=float)
+    shown = (shares / shares.sum())[_lists(lists, len(shares))]
+    if (shown <= 0).any():
+        user, place = np.argwhere(shown <= 0)[0]
+        raise ValueError(f"list {user}, place {place}: item {np.asarray(lists)[user, place]} has share 0; "
+                         "add a small count to every item")
+    return float(-np.log2(shown).mean())
+
+
+def _lists(lists, items: int) -> np.ndarray:
+    lists = np.asarray(lists)
+    if lists.ndim != 2 or not np.issubdtype(lists.dtype, np.integer) or lists.size == 0:
+        raise ValueError(f"lists must be [users, k] integer ids, not {lists.shape} {lists.dtype}")
+    if lists.min() < 0 or lists.max() >= items:
+        raise ValueError(f"lists hold item {lists.max() if lists.max() >= items else lists.min()}, "
+                         f"the catalogue has 0 … {items - 1}")
+    return lists
