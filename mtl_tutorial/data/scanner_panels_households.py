@@ -174,7 +174,7 @@ def episodes(tasks: Households, seen: Tensor | int, support: int = 5) -> Episode
 
 
 def with_taste(tasks: Episodes) -> Episodes:
-    """Add one feature to every place on the shelf: how often the support set bought there, by :func:`taste`.
+    """Add one feature to every place on the shelf, the classical loyalty: what was bought there, by :func:`taste`.
 
     On the support rows themselves it is 0, that of a household never seen: a purchase must not tell of itself.
 
@@ -193,9 +193,9 @@ def _append(x: Tensor, column: Tensor) -> Tensor:
 
 
 def taste(bought: Tensor, seen: Tensor, brands: Tensor) -> Tensor:
-    """Return the share of the purchases seen that each place on the shelf got, (n_b + 1) / (n + B) − 1 / B.
+    """Return how much more than its even share each brand got of the purchases seen, log (B (n_b + 1) / (n + B)).
 
-    It is Laplace's rule, less what it says of a household never seen; 0 in the empty places.
+    The share is that of Laplace's rule, so that a household never seen has taste 0. Empty places have 0, too.
 
     Args:
         bought: places bought from, [..., S].
@@ -207,7 +207,7 @@ def taste(bought: Tensor, seen: Tensor, brands: Tensor) -> Tensor:
     """
     counts = (F.one_hot(bought, brands.shape[-1]) * seen.unsqueeze(-1)).sum(-2)   # [..., J]
     size = brands.sum(-1, keepdim=True)                                                             # [..., 1], B
-    return ((counts + 1) / (counts.sum(-1, keepdim=True) + size) - 1 / size) * brands
+    return (size * (counts + 1) / (counts.sum(-1, keepdim=True) + size)).log() * brands
 
 
 def _place(rows: pd.DataFrame) -> np.ndarray:
