@@ -1,0 +1,1 @@
+"""Lesson 04, transfer learning: exercises, quiz and interview questions."""
