@@ -94,6 +94,8 @@ class MAML(EpisodeLearner):
         through = torch.is_grad_enabled()               # is a gradient wanted through the steps?
         weights = spread(initial_weights(self.model), len(support_x), self.repeats)
         rates = self.rates(len(support_x))
+        if not through:
+            weights = {name: value.detach() for name, value in weights.items()}
         yield weights
         for _ in range(self.inner_steps if steps is None else steps):
             moving = {name: weights[name] for name in self.adapted}
