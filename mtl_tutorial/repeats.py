@@ -59,11 +59,11 @@ def tuned(train: Callable[[float], tuple[np.ndarray, np.ndarray]],
     """Train at every learning rate and keep, for each setting, the rate of the lowest mean validation loss.
 
     Args:
-        train: rate -> validation losses [..., R] and test scores [..., R] of R repeats in each setting.
+        train: rate -> validation losses [..., R] and test scores [..., R, …] of R repeats in each setting.
         rates: the trials; what is compared should get the same ones.
 
     Returns:
-        The scores at the chosen rates, [..., R], and these rates, [...].
+        The scores at the chosen rates, [..., R, …], and these rates, [...].
 
     Raises:
         ValueError: a validation loss is not finite: this rate is too high for a fair trial.
@@ -73,5 +73,4 @@ def tuned(train: Callable[[float], tuple[np.ndarray, np.ndarray]],
         broken = sorted({rates[t] for t in np.argwhere(~np.isfinite(losses))[:, 0]})
         raise ValueError(f"validation losses are not finite at rates {broken}: leave them out")
     best = losses.mean(-1).argmin(0)                                                            # [...]
-    chosen = np.take_along_axis(scores, best[None, ..., None], 0)[0]
-    return chosen, np.asarray(rates)[best]
+    return scores[(best, *np.indices(best.shape))], np.asarray(rates)[best]

@@ -71,6 +71,12 @@ def test_tuned_keeps_for_each_setting_the_scores_at_the_rate_of_the_lowest_mean_
     assert rates.tolist() == [0.2, 0.1]
 
 
+def test_tuned_takes_scores_of_several_numbers_and_a_single_setting():
+    scores, rate = tuned(lambda rate: (np.array([1 - rate, 3.0]), np.full((2, 4), rate)), [0.1, 0.2])
+    assert scores.tolist() == [[0.2] * 4] * 2
+    assert rate == 0.2
+
+
 def test_tuned_refuses_a_trial_that_diverged_by_its_rate():
     with pytest.raises(ValueError, match=r"not finite at rates \[0.2\]"):
         tuned(lambda rate: (np.array([1.0, np.nan if rate == 0.2 else 1.0]), np.zeros(2)), [0.1, 0.2])
