@@ -43,14 +43,14 @@ class CORAL(nn.Module):
     """CORAL's loss between the two domains of a batch, for :class:`~mtl_tutorial.transfer.aligned.Aligned`.
 
     Args:
-        strength: factor to the loss.
+        strength: factor to the loss; of the models of one stack each has its own.
 
     Reference: Sun and Saenko 2016.
     """
 
     def __init__(self, strength: float = 1.0):
         super().__init__()
-        self.strength = strength
+        self.register_buffer("strength", torch.tensor(float(strength)))
 
     def forward(self, features: Tensor, is_target: Tensor) -> Tensor:
         """Map features [B, d] and where they are the target's [B] bool to a scalar; without one domain, 0."""

@@ -60,7 +60,7 @@ class DANN(nn.Module):
         width: of the features.
         steps: of the training to come; after them λ stays where it is.
         hidden: units of the judge.
-        strength: what λ grows to.
+        strength: what λ grows to; of the models of one stack each has its own.
 
     Reference: Ganin et al. 2016.
     """
@@ -68,7 +68,8 @@ class DANN(nn.Module):
     def __init__(self, width: int, steps: int, hidden: int = 32, strength: float = 1.0):
         super().__init__()
         self.judge = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, 1))
-        self.steps, self.strength = steps, strength
+        self.steps = steps
+        self.register_buffer("strength", torch.tensor(float(strength)))
         self.register_buffer("steps_taken", torch.zeros(()))
 
     def forward(self, features: Tensor, is_target: Tensor) -> Tensor:

@@ -81,14 +81,14 @@ class MMD(nn.Module):
     features' root mean square: where most rows are alike (a ReLU that is silent), the median says nothing.
 
     Args:
-        strength: factor to the discrepancy.
+        strength: factor to the discrepancy; of the models of one stack each has its own.
 
     Reference: Long et al. 2015, Learning Transferable Features with Deep Adaptation Networks (with one kernel).
     """
 
     def __init__(self, strength: float = 1.0):
         super().__init__()
-        self.strength = strength
+        self.register_buffer("strength", torch.tensor(float(strength)))
 
     def forward(self, features: Tensor, is_target: Tensor) -> Tensor:
         """Map features [B, d] and where they are the target's [B] bool to a scalar; without one domain, 0."""

@@ -213,6 +213,19 @@ def test_repeats_of_a_stack_learn_as_each_alone(discrepancy):
         assert stack.named_constants["discrepancy.steps_taken"].tolist() == [15, 15]
 
 
+@pytest.mark.parametrize("make", [CORAL, MMD, lambda strength: DANN(6, 20, strength=strength)])
+def test_models_of_a_stack_keep_a_strength_each(make):
+    joint, models = join_domains(*domains(30)), []
+    for strength in (0.0, 4.0):
+        torch.manual_seed(0)
+        models.append(Aligned(SharedBottom(joint.schema, CLICK, widths=(6,), tower=()), make(strength)).double())
+    stack = Stacked(models)
+    fit(stack, joint.repeat(2), CLICK, epochs=15, **KNOBS)
+    free, held = stack.named_weights["model.body.layers.0.weight"]
+    assert (free - held).abs().max() > 1e-3
+    assert stack.named_constants["discrepancy.strength"].tolist() == [0, 4]
+
+
 @pytest.mark.parametrize("discrepancy", DISCREPANCIES)
 def test_training_draws_the_domains_together(discrepancy):
     """The distance of the features falls against training on the source alone."""
