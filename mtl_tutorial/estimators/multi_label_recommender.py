@@ -36,7 +36,7 @@ class MultiLabelRecommender(BaseEstimator):
 
     ``Y`` is [n, L] of 0 and 1, or a dict of name -> [n]; what goes in comes out. ``mask``, in the form of ``Y``,
     leaves out of the loss the labels that were not observed. Features are standardised with the training set's mean
-    and deviation.
+    and deviation. Before the first step every row is given the labels' shares.
     """
 
     def __init__(self, widths: Sequence[int] = (32,), tower: Sequence[int] = (), epochs: int = 20,
@@ -74,6 +74,8 @@ class MultiLabelRecommender(BaseEstimator):
         seed = draw_seed(self.random_state)
         with weights_drawn_with(seed):
             model = SharedBottom(table.schema, self._tasks, widths=self.widths, tower=self.tower).double()
+        share = torch.as_tensor((Y.sum(0) + 0.5) / (mask.sum(0) + 1))                   # [L], never 0 or 1
+        model.towers.start_at(share.logit())
         fit(model, table, self._tasks, epochs=self.epochs, batch_size=self.batch_size, lr=self.lr,
             weight_decay=self.weight_decay, seed=seed, device=self.device, description="multi-label recommender")
         self.model_ = model

@@ -41,6 +41,15 @@ class Towers(nn.Module):
         self.weight = nn.Parameter(torch.empty(len(self.owner), self.hidden.width).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(len(self.owner)))
 
+    @torch.no_grad()
+    def start_at(self, outputs: Tensor) -> None:
+        """Make these the outputs of every row, [O], until training moves them: no weights yet, and biases as given.
+
+        With the log-odds of each label's share, rare labels need not first be learned to be rare.
+        """
+        self.weight.zero_()
+        self.bias.copy_(outputs)
+
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Map [B, 1, I] (shared) or [B, T, I] (one vector per task) to task -> [B], or [B, C] for classes."""
         hidden = self.hidden(x)                                                         # [B, T, H]

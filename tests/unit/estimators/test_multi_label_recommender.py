@@ -97,6 +97,20 @@ def test_random_state_decides_alone(rows):
     assert not np.array_equal(new(epochs=1, random_state=1).fit(X, Y).predict_proba(X), first)
 
 
+def test_training_starts_from_the_shares_of_the_labels_observed(rows):
+    X, Y = rows
+    mask = np.arange(1500)[:, None] < [1500, 300, 1500]
+    start = new(epochs=0).fit(X, Y, mask).predict_proba(X)
+    shares = [Y[:, 0].mean(), Y[:300, 1].mean(), Y[:, 2].mean()]
+    np.testing.assert_allclose(start, np.tile(shares, (1500, 1)), atol=2e-3)
+
+
+def test_label_that_never_holds_has_a_chance_above_zero(rows):
+    X, Y = rows
+    chances = new(epochs=0).fit(X, Y * [1, 0, 1]).predict_proba(X)[:, 1]
+    np.testing.assert_allclose(chances, 0.5 / 1501, rtol=1e-6)
+
+
 def test_constant_feature_does_no_harm(rows):
     X, Y = rows
     X = np.hstack([X, np.full((len(X), 1), 3.0)])
