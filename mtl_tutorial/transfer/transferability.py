@@ -53,7 +53,7 @@ def log_evidence(features: Tensor, values: Tensor) -> float:
     return (-(explained + elsewhere) / (2 * rows)).item() - math.log(2 * math.pi) / 2
 
 
-def logme(features: Tensor, labels: Tensor) -> float:
+def logme(features: Tensor, labels: Tensor, intercept: bool = True) -> float:
     """Score a source's frozen features by how well they explain the target's labels; higher is better.
 
     For a choice between sources with binary targets. The H-score wants the inverse of the features' covariance,
@@ -61,9 +61,11 @@ def logme(features: Tensor, labels: Tensor) -> float:
     neither, and pays for each direction that it uses.
 
     Args:
-        features: of the target's rows, as the source's body maps them, [N, d]. Best with a column of ones: a source
-            should not be praised for explaining the base rate.
+        features: of the target's rows, as the source's body maps them, [N, d].
         labels: classes, [N] integers (or 0.0 and 1.0).
+        intercept: take the means out of features and labels first, so that no source is praised for explaining the
+            base rate. The paper does not: there, a body whose features happen to hold a constant can beat one that
+            knows the target.
 
     Returns:
         Mean over the classes of the log evidence per row of "is it this class", in nats.
@@ -76,7 +78,10 @@ def logme(features: Tensor, labels: Tensor) -> float:
     classes = labels.unique()
     if len(classes) < 2:
         raise ValueError(f"all {len(labels)} labels are {classes.tolist()}: any source explains them")
-    return float(np.mean([log_evidence(features, labels == each) for each in classes]))
+    values = (labels == classes.unsqueeze(-1)).to(torch.float64)                        # [classes, N]
+    if intercept:
+        features, values = features - features.mean(0), values - values.mean(-1, keepdim=True)
+    return float(np.mean([log_evidence(features, each) for each in values]))
 
 
 def proxy_a_distance(source: Tensor, target: Tensor, seed: int = 0) -> float:

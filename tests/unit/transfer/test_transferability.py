@@ -25,8 +25,15 @@ def test_more_features_of_noise_do_not_raise_the_score():
 def test_score_is_the_mean_evidence_of_the_classes():
     features, labels = normal(40, 3), torch.arange(40) % 3
     expected = sum(log_evidence(features, (labels == each).double()) for each in range(3)) / 3
-    assert logme(features, labels) == pytest.approx(expected, abs=1e-12)
-    assert logme(features.float(), labels.float()) == pytest.approx(expected, abs=1e-5)
+    assert logme(features, labels, intercept=False) == pytest.approx(expected, abs=1e-12)
+    assert logme(features.float(), labels.float(), intercept=False) == pytest.approx(expected, abs=1e-5)
+
+
+def test_intercept_leaves_a_constant_among_the_features_without_merit():
+    labels = (normal(300, seed=1) > 1).long()                           # one in six: there is a base rate to explain
+    noise, constant = normal(300, 1), torch.ones(300, 1, dtype=torch.float64)
+    assert logme(constant, labels, intercept=False) > logme(noise, labels, intercept=False) + 0.1
+    assert logme(constant + noise, labels) == pytest.approx(logme(noise, labels), abs=1e-9)
 
 
 def test_score_does_not_depend_on_the_basis_of_the_features():
