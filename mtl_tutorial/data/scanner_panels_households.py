@@ -10,6 +10,7 @@ weight by its feature's size: in tenths, the few purchases of a household would 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -171,6 +172,39 @@ def episodes(tasks: Households, seen: Tensor | int, support: int = 5) -> Episode
     counted = known[:, :support] & (torch.arange(support, device=seen.device) < seen.reshape(-1, 1))
     return Episodes(shelf[:, :support], bought[:, :support], shelf[:, support:], bought[:, support:], counted,
                     known[:, support:])
+
+
+def draw_episodes(tasks: Households, count: int, seen: Sequence[int], seed: int) -> Episodes:
+    """Draw households, with replacement, and for each how many purchases it shows.
+
+    Args:
+        tasks: R draws of H households.
+        count: households of each draw.
+        seen: numbers of purchases to choose from, all alike.
+        seed: of the drawing.
+
+    Returns:
+        R · ``count`` tasks, as :func:`episodes` makes them.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    picked = torch.randint(len(tasks), (len(tasks.number), count), generator=draw)                  # [R, T]
+    shown = torch.tensor(seen)[torch.randint(len(seen), picked.shape, generator=draw)]
+    return episodes(tasks.take(picked), shown)
+
+
+def mean_by_category(values: Tensor, tasks: Households) -> Tensor:
+    """Return the mean over the households of each category.
+
+    Args:
+        values: of each household, [..., H], or [..., R · H] of R draws.
+        tasks: the households.
+
+    Returns:
+        [..., 5], or [..., R, 5]; NaN for a category without a household.
+    """
+    values = values.reshape(*values.shape[:-1], *tasks.number.shape)                                # [..., R, H]
+    members = F.one_hot(tasks.category, len(BRANDS)).to(values.dtype)                               # [R, H, 5]
+    return (values.unsqueeze(-1) * members).sum(-2) / members.sum(-2)
 
 
 def with_taste(tasks: Episodes) -> Episodes:

@@ -13,8 +13,10 @@ from mtl_tutorial.data.scanner_panels_households import (
     FEATURES,
     PLACES,
     Households,
+    draw_episodes,
     episodes,
     households,
+    mean_by_category,
     split_households,
     taste,
     with_taste,
@@ -173,6 +175,26 @@ def test_more_or_less_seen_than_the_support_set_holds_is_refused(by_hand, seen):
 def test_household_without_a_purchase_to_predict_is_refused(by_hand):
     with pytest.raises(ValueError, match="every household needs a purchase to predict after the first 6"):
         episodes(by_hand, 1, support=6)
+
+
+def test_drawn_episodes_are_those_of_their_own_draw(by_hand):
+    both = Households.stack([by_hand.take(torch.tensor([0, 1])), by_hand.take(torch.tensor([2, 2]))])
+    task = draw_episodes(both, 40, [1, 3], seed=0)
+    assert task.tasks == 80
+    assert set(task.support_mask.sum(1).tolist()) == {1, 3}
+    assert (task.query_y[40:] == by_hand.bought[2, 5:]).all()
+    drawn, there = ({tuple(row) for row in rows.tolist()} for rows in (task.query_y[:40], by_hand.bought[:2, 5:]))
+    assert drawn == there
+    assert task.support_y.equal(draw_episodes(both, 40, [1, 3], seed=0).support_y)
+
+
+def test_mean_by_category_weighs_each_household_the_same(by_hand):
+    both = Households.stack([by_hand, by_hand.take(torch.tensor([2, 1, 0]))])
+    means = mean_by_category(torch.tensor([[1.0, 2, 4, 1, 2, 4]]), both)
+    assert means.shape == (1, 2, 5)
+    assert means[0, :, [0, 3]].tolist() == [[1, 3], [4, 1.5]]
+    assert means[0, :, 1].isnan().all()
+    assert mean_by_category(torch.tensor([1.0, 2, 4]), by_hand)[[0, 3]].tolist() == [1, 3]
 
 
 def test_taste_is_laplaces_rule_over_the_brands_on_the_shelf():
