@@ -39,6 +39,35 @@ def coral_loss(source: Tensor, target: Tensor) -> Tensor:
     return covariance_distance(covariance(source), covariance(target))
 
 
+def recolour(source: Tensor, target: Tensor) -> Tensor:
+    """Return the source's columns with the mean and covariance of the target's, [N, d]: CORAL without a network.
+
+    x ↦ (x − μ_S) C_S^(−½) C_T^(½) + μ_T, a linear map of the columns. A model is then trained on them with the
+    source's labels. Of all maps that give the target's covariance this is one: a rotation of the target's columns
+    goes unnoticed.
+
+    Args:
+        source: [N, d], of full rank.
+        target: [M, d].
+
+    Raises:
+        ValueError: columns of the source that depend on each other linearly.
+
+    Reference: Sun, Feng and Saenko 2016, Return of Frustratingly Easy Domain Adaptation, algorithm 1 (there the
+    covariances have 1 added to the diagonal, and columns are standardised before).
+    """
+    own, goal = covariance(source), covariance(target)
+    if torch.linalg.matrix_rank(own, hermitian=True) < len(own):
+        raise ValueError(f"the source's {len(own)} columns depend on each other linearly: leave some out")
+    white = (source - source.mean(0)) @ _power(own, -0.5)
+    return white @ _power(goal, 0.5) + target.mean(0)
+
+
+def _power(symmetric: Tensor, exponent: float) -> Tensor:
+    values, vectors = torch.linalg.eigh(symmetric)
+    return vectors * values.clamp(min=0) ** exponent @ vectors.T
+
+
 class CORAL(nn.Module):
     """CORAL's loss between the two domains of a batch, for :class:`~mtl_tutorial.transfer.aligned.Aligned`.
 

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import pdist
 from sklearn.metrics.pairwise import rbf_kernel as sklearn_rbf
 
-from mtl_tutorial.transfer.coral import CORAL, coral_loss
+from mtl_tutorial.transfer.coral import CORAL, coral_loss, recolour
 from mtl_tutorial.transfer.mmd import MMD, median_bandwidth, squared_distances, squared_mmd
 from mtl_tutorial.transfer.transferability import log_evidence
 
@@ -67,6 +67,29 @@ def test_coral_in_a_mixed_batch_equals_coral_of_the_two_samples():
     found.backward()
     assert_equal(found.detach(), 3 * coral_loss(source, target))
     assert_equal(rows.grad.square().sum(), 9 * (one.grad.square().sum() + other.grad.square().sum()))
+
+
+def test_recoloured_columns_have_the_mean_and_covariance_of_the_target():
+    source, target = samples((50, 40))
+    found = recolour(source, target)
+    assert_equal(found.mean(0), target.mean(0))
+    assert_equal(torch.cov(found.T), torch.cov(target.T))
+
+
+def test_recolouring_undoes_a_symmetric_blend_of_white_columns_and_not_a_rotation():
+    source, _ = samples((50, 40))
+    centred = source - source.mean(0)
+    white = centred @ torch.linalg.inv(torch.linalg.cholesky(torch.cov(centred.T))).T
+    turn = torch.linalg.qr(normal(3, 3, seed=4)).Q
+    blend = turn @ torch.diag(torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)) @ turn.T
+    assert_equal(recolour(white, white @ blend + 2), white @ blend + 2)
+    torch.testing.assert_close(recolour(white, white @ turn), white, rtol=0, atol=1e-9)
+
+
+def test_dependent_columns_cannot_be_recoloured():
+    source, target = samples((9, 8))
+    with pytest.raises(ValueError, match="the source's 4 columns depend on each other"):
+        recolour(torch.cat([source, source[:, :1]], 1), torch.cat([target, target[:, :1]], 1))
 
 
 # --- MMD -------------------------------------------------------------------------------------------------------
