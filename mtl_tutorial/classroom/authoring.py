@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from mtl_tutorial.classroom.comparison import first_difference, gap, leaves, tolerance_for
 from mtl_tutorial.classroom.exercise import Exercise
 from mtl_tutorial.classroom.trial import run_cases
@@ -31,6 +33,8 @@ def _distance(expected: object, actual: object, tolerance: float) -> float:
         return 0.0
     if difference.kind != "value":
         return float("inf")
-    pairs = zip(leaves(expected), leaves(actual), strict=True)
-    return max((float(gap(a, b).max(initial=0.0)) / tolerance_for(a, tolerance) for (_, a), (_, b) in pairs),
+    pairs = [(a, b) for (_, a), (_, b) in zip(leaves(expected), leaves(actual), strict=True)]
+    if any(np.shape(a) != np.shape(b) for a, b in pairs):
+        return float("inf")
+    return max((float(gap(a, b).max(initial=0.0)) / tolerance_for(a, tolerance) for a, b in pairs),
                default=float("inf"))

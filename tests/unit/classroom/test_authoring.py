@@ -1,6 +1,8 @@
 import pytest
+import torch
 
 from mtl_tutorial.classroom.authoring import separation
+from mtl_tutorial.classroom.exercise import Exercise
 
 
 def test_function_is_not_separated_from_itself(mix):
@@ -25,3 +27,8 @@ def test_other_shapes_are_infinitely_far_apart(mix):
 def test_function_that_fails_is_the_authors_error(mix):
     with pytest.raises(RuntimeError, match=r"01\.mix_experts: a function fails on a case"):
         separation(mix, mix.reference, lambda e, g: e.bogus)
+
+
+def test_other_shapes_count_behind_other_values_too():
+    pair = Exercise("01.pair", lambda x: (x, x), lambda: [(torch.ones(3),)], hints=("",), mistakes=())
+    assert separation(pair, pair.reference, lambda x: (x + 1, x[:2])) == float("inf")

@@ -1,0 +1,1 @@
+"""Lesson 05, meta-learning: exercises, quiz and interview questions."""
