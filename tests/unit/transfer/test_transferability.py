@@ -30,7 +30,7 @@ def test_score_is_the_mean_evidence_of_the_classes():
 
 
 def test_intercept_leaves_a_constant_among_the_features_without_merit():
-    labels = (normal(300, seed=1) > 1).long()                           # one in six: there is a base rate to explain
+    labels = (normal(300, seed=1) > 1).long()                   # one in six: there is a base rate to explain
     noise, constant = normal(300, 1), torch.ones(300, 1, dtype=torch.float64)
     assert logme(constant, labels, intercept=False) > logme(noise, labels, intercept=False) + 0.1
     assert logme(constant + noise, labels) == pytest.approx(logme(noise, labels), abs=1e-9)
