@@ -52,7 +52,7 @@ def plain_model() -> nn.Sequential:
 
 def backward_by_higher(model: nn.Module, episodes: Episodes, steps: int) -> None:
     """Leave the meta-gradient as `higher`'s documentation does: task by task, the graph through a patched copy."""
-    import higher       # in the comparisons' environment alone: without it there is still --help
+    import higher  # in the comparisons' environment alone: without it there is still --help
 
     inner = torch.optim.SGD(model.parameters(), lr=INNER_LR)
     how = {"copy_initial_weights": False, "track_higher_grads": True}
