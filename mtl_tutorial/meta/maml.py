@@ -28,7 +28,7 @@ def inner_step(weights: Mapping[str, Tensor], loss_of: Callable[[Weights], Tenso
     Returns:
         Name -> φ, connected to θ.
 
-    Reference: Finn, Abbeel and Levine 2017, Model-Agnostic Meta-Learning, equation 1 and section 5.2.
+    Reference: Finn, Abbeel and Levine 2017, Model-Agnostic Meta-Learning, sections 2.2 and 5.2.
     """
     gradients = torch.autograd.grad(loss_of(weights), tuple(weights.values()), create_graph=not first_order,
                                     materialize_grads=True)
@@ -50,6 +50,9 @@ class MAML(EpisodeLearner):
         inner_lr: α of the inner steps.
         inner_steps: in training, and by default when adapting.
         first_order: leave out second derivatives (FOMAML).
+
+    Raises:
+        ValueError: negative steps, or a model without a parameter to adapt.
 
     Reference: Finn, Abbeel and Levine 2017, Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks,
     algorithms 1 and 2.
