@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 @torch.no_grad()
-def brand_intercepts(logits: Tensor, bought: Tensor, seen: Tensor, precision: float, steps: int = 8) -> Tensor:
+def brand_intercepts(logits: Tensor, bought: Tensor, seen: Tensor, precision: float, steps: int = 6) -> Tensor:
     """Return the most probable intercepts a of T households, given what each bought, under a ~ N(0, 1 / precision).
 
     They maximise Σ log softmax(logits + a)[bought] − precision / 2 · ‖a‖², which is concave, so that a few Newton
