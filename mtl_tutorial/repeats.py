@@ -12,13 +12,13 @@ from mtl_tutorial.data.table import Table
 from mtl_tutorial.evaluation import auc
 from mtl_tutorial.inference import predict
 from mtl_tutorial.models.stacked import Stacked
+from mtl_tutorial.randomness import weights_drawn_with
 from mtl_tutorial.tasks import Task
 
 
 def stacked(build: Callable[[], nn.Module], repeats: int, seed: int) -> Stacked:
     """Build a model ``repeats`` times, each with weights of its own, and stack them."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with weights_drawn_with(seed):
         return Stacked([build() for _ in range(repeats)])
 
 

@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 from mtl_tutorial.balancing.scalarizer import StaticWeights
 from mtl_tutorial.data.table import Table
 from mtl_tutorial.estimators.columns import Columns, tasks_of
-from mtl_tutorial.estimators.randomness import draw_seed, weights_drawn_with
 from mtl_tutorial.inference import predict
 from mtl_tutorial.models.hybrid import VIEWS, Hybrid
+from mtl_tutorial.randomness import draw_seed, weights_drawn_with
 from mtl_tutorial.training import fit
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import check_random_state
 from torch import Tensor, nn
 
 from mtl_tutorial.meta.anil import ANIL
@@ -24,6 +23,7 @@ from mtl_tutorial.meta.proto_net import ProtoNet
 from mtl_tutorial.meta.reptile import Reptile
 from mtl_tutorial.meta.task_mlp import TaskMLP
 from mtl_tutorial.meta.task_pool import TaskPool
+from mtl_tutorial.randomness import draw_seed, weights_drawn_with
 
 GRADIENT_METHODS = {"maml": MAML, "anil": ANIL, "meta_sgd": MetaSGD, "reptile": Reptile, "fine_tuning": FineTuning}
 ALGORITHMS = (*GRADIENT_METHODS, "first_order_maml", "proto_net")
@@ -85,14 +85,13 @@ class MetaLearner(BaseEstimator):
                 of a class, or without any.
         """
         self._check_settings()
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = draw_seed(self.random_state)
         generator = torch.Generator().manual_seed(seed)
         if isinstance(tasks, Episodes):
             draw = self._from_episodes(tasks, generator)
         else:
             draw = self._from_pairs(tasks, generator)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)       # the CPU's alone: no accelerator is reseeded
+        with weights_drawn_with(seed):
             self._learner = self._new_learner().to(self.device)
             history = meta_fit(self._learner, draw, steps=self.steps, lr=self.lr, description="meta-learning")
         self.model_, self.losses_ = self._learner.model, history.losses[:, 0].cpu().numpy()

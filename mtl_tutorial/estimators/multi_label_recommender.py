@@ -10,9 +10,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mtl_tutorial.data.table import Table
-from mtl_tutorial.estimators.randomness import draw_seed, weights_drawn_with
 from mtl_tutorial.inference import predict
 from mtl_tutorial.models.shared_bottom import SharedBottom
+from mtl_tutorial.randomness import draw_seed, weights_drawn_with
 from mtl_tutorial.tasks import Task
 from mtl_tutorial.training import fit
 

@@ -18,9 +18,9 @@ from sklearn.utils.validation import (
 
 from mtl_tutorial.balancing.scalarizer import StaticWeights
 from mtl_tutorial.data.table import Table
-from mtl_tutorial.estimators.randomness import draw_seed, weights_drawn_with
 from mtl_tutorial.inference import predict
 from mtl_tutorial.models.shared_bottom import SharedBottom
+from mtl_tutorial.randomness import draw_seed, weights_drawn_with
 from mtl_tutorial.tasks import Task
 from mtl_tutorial.training import fit
 

@@ -12,9 +12,9 @@ from torch import nn
 
 from mtl_tutorial.data.table import Table
 from mtl_tutorial.estimators.columns import Columns, tasks_of
-from mtl_tutorial.estimators.randomness import draw_seed, weights_drawn_with
 from mtl_tutorial.inference import predict
 from mtl_tutorial.models.shared_bottom import SharedBottom
+from mtl_tutorial.randomness import draw_seed, weights_drawn_with
 from mtl_tutorial.training import fit
 from mtl_tutorial.transfer.freezing import freeze, unfreeze
 from mtl_tutorial.transfer.l2_sp import L2SP

@@ -1,4 +1,4 @@
-"""One seed for all that an estimator draws, and nobody else's random state touched."""
+"""One seed for all that is drawn, and nobody else's random state touched."""
 
 from __future__ import annotations
 
