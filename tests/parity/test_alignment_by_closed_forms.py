@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.linalg import helmert
 from scipy.optimize import minimize
 from scipy.spatial.distance import pdist
+from scipy.stats import multivariate_normal
 from sklearn.metrics.pairwise import rbf_kernel as sklearn_rbf
 
 from mtl_tutorial.transfer.coral import CORAL, coral_loss, recolour
@@ -158,3 +160,22 @@ def test_log_evidence_is_the_largest_over_alpha_and_beta(rows, width):
     found = log_evidence(torch.tensor(features), torch.tensor(values))
     assert found == pytest.approx(-best.fun, abs=1e-9)
     assert found > evidence_of_paper(features, values, 1.0, 1.0) + 1e-3
+
+
+@pytest.mark.parametrize(("rows", "width"), [(40, 3), (30, 12), (12, 20), (13, 12), (12, 12)])
+def test_log_evidence_with_an_intercept_is_that_of_the_contrasts(rows, width):
+    """N − 1 orthonormal contrasts hold all but the mean: SciPy's density of them, at the best α and β."""
+    features = normal(rows, width).numpy() + 3
+    values = (features[:, 0] + 0.7 * normal(rows, seed=1).numpy() > 3.3).astype(float)
+    contrasts = helmert(rows)                                                           # [N − 1, N]
+    inner = contrasts @ features @ features.T @ contrasts.T
+
+    def density(alpha, beta):
+        spread = np.eye(rows - 1) / beta + inner / alpha
+        return multivariate_normal.logpdf(contrasts @ values, cov=spread) / (rows - 1)
+
+    starts = [[0.0, 0.0], [4.0, 1.0], [0.0, 4.0]]
+    best = max(-minimize(lambda logs: -density(*np.exp(logs)), start, bounds=[(-30, 30)] * 2, method="Nelder-Mead",
+                         options={"xatol": 1e-9, "fatol": 1e-14, "maxiter": 4000}).fun for start in starts)
+    found = log_evidence(torch.tensor(features), torch.tensor(values), intercept=True)
+    assert found == pytest.approx(best, abs=1e-9)

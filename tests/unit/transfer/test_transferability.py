@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -42,11 +44,58 @@ def test_score_does_not_depend_on_the_basis_of_the_features():
     assert logme(3 * features @ turn, labels) == pytest.approx(logme(features, labels), abs=1e-8)
 
 
+def null(values):
+    """The evidence per row of N(0, s) at the best s."""
+    return -0.5 * (math.log(2 * math.pi * values.square().mean().item()) + 1)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_features_that_are_all_dead_score_as_no_features_do(intercept):
+    labels = (normal(50, seed=1) > 1).double()
+    spread = (labels - labels.mean()) * math.sqrt(50 / 49) if intercept else labels
+    assert log_evidence(torch.zeros(50, 4), labels, intercept) == pytest.approx(null(spread), abs=1e-12)
+    if intercept:
+        assert log_evidence(torch.full((50, 4), 0.1), labels, True) == pytest.approx(null(spread), abs=1e-12)
+
+
+def test_dead_and_constant_features_beside_living_ones_change_nothing():
+    features, labels = normal(50, 3), (normal(50, seed=1) > 0).long()
+    padded = torch.cat([features, torch.zeros(50, 60), torch.full((50, 2), 0.7)], 1)
+    assert logme(padded, labels) == pytest.approx(logme(features, labels), abs=1e-9)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 10, 30, 64, 65, 66, 200])
+@pytest.mark.parametrize("width", [1, 3, 64])
+def test_score_is_finite_and_no_lower_than_without_features(rows, width):
+    for seed in range(20):
+        features = normal(rows, width, seed=seed).float().relu()        # some units may be silent
+        labels = torch.arange(rows) % 2
+        found = logme(features, labels)
+        assert math.isfinite(found)
+        assert found >= logme(torch.zeros(rows, 1), labels) - 1e-9
+
+
+def test_noise_of_as_many_features_as_rows_gains_next_to_nothing():
+    """The direction of the constant explains nothing and must not be counted as explained: N ≤ d + 1."""
+    labels = torch.arange(30) % 2
+    gains = [logme(normal(30, 64, seed=seed), labels) - logme(torch.zeros(30, 1), labels) for seed in range(50)]
+    assert max(gains) < 0.2
+    assert sum(gains) / 50 < 0.03
+
+
+def test_labels_that_the_features_hold_exactly_score_high_but_finitely():
+    labels = (normal(50, seed=1) > 0).long()
+    exact = torch.cat([labels.double().unsqueeze(1), normal(50, 2)], 1)
+    assert 3 < logme(exact, labels) - logme(normal(50, 3), labels) < 10
+
+
 def test_labels_without_two_classes_are_refused():
     with pytest.raises(ValueError, match=r"all 8 labels are \[1\.0\]: any source explains them"):
         logme(normal(8, 2), torch.ones(8))
     with pytest.raises(ValueError, match="nothing to explain"):
         log_evidence(normal(8, 2), torch.zeros(8))
+    with pytest.raises(ValueError, match="8 rows, 0 values off their mean: there is nothing to explain"):
+        log_evidence(normal(8, 2), torch.ones(8), intercept=True)
 
 
 def test_a_distance_is_zero_for_equal_domains_and_two_for_separate_ones():
