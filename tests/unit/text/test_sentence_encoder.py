@@ -106,6 +106,21 @@ def test_tampered_file_is_not_opened(copied, name):
         SentenceEncoder(copied)
 
 
+@pytest.mark.parametrize("name", ["special_tokens_map.json", "config_sentence_transformers.json", "vocab.txt"])
+def test_every_file_that_can_move_a_vector_is_pinned(copied, name):
+    (copied / name).write_text("{}")
+    with pytest.raises(WeightsError, match=f"{name}: SHA-256 is"):
+        SentenceEncoder(copied)
+
+
+@pytest.mark.parametrize("name", ["added_tokens.json", "2_Dense/config.json", "pytorch_model.bin"])
+def test_file_that_is_not_pinned_is_refused(copied, name):
+    (copied / name).parent.mkdir(exist_ok=True)
+    (copied / name).write_text("{}")
+    with pytest.raises(WeightsError, match=f"holds {name}, which is not pinned .* nothing is opened; install it"):
+        SentenceEncoder(copied)
+
+
 def test_tampered_weights_are_not_opened(copied):
     weights = copied / "model.safetensors"
     content = bytearray(weights.read_bytes())
