@@ -31,7 +31,8 @@ def after_steps(learners: Mapping[float, MAML], steps: Sequence[int]) -> Trials:
         found = []
         for rate, learner in learners.items():
             own, learner.inner_lr = learner.inner_lr, rate
-            reached = dict(enumerate(learner.path(*tasks.support, max(steps))))
+            path = enumerate(learner.path(*tasks.support, max(steps)))
+            reached = {count: weights for count, weights in path if count in steps}
             found += [learner.predict(reached[count], tasks.query_x) for count in steps]
             learner.inner_lr = own
         return torch.stack(found)
