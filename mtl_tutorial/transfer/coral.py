@@ -34,8 +34,12 @@ def coral_loss(source: Tensor, target: Tensor) -> Tensor:
         source: features, [N, d], two rows or more.
         target: features, [M, d], two rows or more.
 
+    Raises:
+        ValueError: fewer than two rows of a domain, which have no covariance.
+
     Reference: Sun and Saenko 2016, Deep CORAL: Correlation Alignment for Deep Domain Adaptation, equations 1 to 3.
     """
+    _need_two_rows(source, target)
     return covariance_distance(covariance(source), covariance(target))
 
 
@@ -48,14 +52,15 @@ def recolour(source: Tensor, target: Tensor) -> Tensor:
 
     Args:
         source: [N, d], of full rank.
-        target: [M, d].
+        target: [M, d], two rows or more.
 
     Raises:
-        ValueError: columns of the source that depend on each other linearly.
+        ValueError: fewer than two rows of a domain, or columns of the source that depend on each other linearly.
 
     Reference: Sun, Feng and Saenko 2016, Return of Frustratingly Easy Domain Adaptation, algorithm 1 (there the
     covariances have 1 added to the diagonal, and columns are standardised before).
     """
+    _need_two_rows(source, target)
     own, goal = covariance(source), covariance(target)
     if torch.linalg.matrix_rank(own, hermitian=True) < len(own):
         raise ValueError(f"the source's {len(own)} columns depend on each other linearly: leave some out")
@@ -68,8 +73,16 @@ def _power(symmetric: Tensor, exponent: float) -> Tensor:
     return vectors * values.clamp(min=0) ** exponent @ vectors.T
 
 
+def _need_two_rows(source: Tensor, target: Tensor) -> None:
+    if min(len(source), len(target)) < 2:
+        raise ValueError(f"{len(source)} rows of the source and {len(target)} of the target: a covariance needs two "
+                         "of each at least")
+
+
 class CORAL(nn.Module):
     """CORAL's loss between the two domains of a batch, for :class:`~mtl_tutorial.transfer.aligned.Aligned`.
+
+    A batch with fewer than two rows of a domain, which have no covariance, is not penalised.
 
     Args:
         strength: factor to the loss; of the models of one stack each has its own.
@@ -82,7 +95,7 @@ class CORAL(nn.Module):
         self.register_buffer("strength", torch.tensor(float(strength)))
 
     def forward(self, features: Tensor, is_target: Tensor) -> Tensor:
-        """Map features [B, d] and where they are the target's [B] bool to a scalar; without one domain, 0."""
-        both = is_target.any() & ~is_target.all()
-        return self.strength * both * covariance_distance(covariance(features, ~is_target),
-                                                          covariance(features, is_target))
+        """Map features [B, d] and where they are the target's [B] bool to a scalar."""
+        enough = (is_target.sum() > 1) & ((~is_target).sum() > 1)
+        return self.strength * enough * covariance_distance(covariance(features, ~is_target),
+                                                            covariance(features, is_target))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.func import grad, vmap
@@ -11,7 +13,7 @@ from mtl_tutorial.models.stacked import Stacked
 from mtl_tutorial.tasks import Task
 from mtl_tutorial.training import fit
 from mtl_tutorial.transfer.aligned import Aligned
-from mtl_tutorial.transfer.coral import CORAL, coral_loss
+from mtl_tutorial.transfer.coral import CORAL, coral_loss, recolour
 from mtl_tutorial.transfer.dann import DANN, reversal_schedule, reverse_gradient
 from mtl_tutorial.transfer.domains import join_domains
 from mtl_tutorial.transfer.mmd import MMD, squared_mmd
@@ -55,6 +57,15 @@ def test_labels_of_the_target_are_never_seen():
     assert torch.equal(join_domains(source, unlabelled).targets["click"], joint.targets["click"])
 
 
+def test_truth_and_groups_of_the_source_are_left_behind():
+    source, target = domains()
+    told = replace(source, truth={"click": source.targets["click"]}, groups=torch.arange(90))
+    joint = join_domains(told, target)
+    assert joint.truth == {}
+    assert joint.groups is None
+    assert len(joint.take(torch.tensor([0, 179]))) == 2
+
+
 def test_masks_of_the_source_are_kept():
     source, target = domains()
     observed = normal(90) > 0
@@ -81,6 +92,25 @@ def test_target_of_other_columns_is_refused(mixed_table):
         join_domains(table, other)
     with pytest.raises(ValueError, match="the source has repeats=2, the target repeats=None"):
         join_domains(source.repeat(2), target)
+
+
+# --- CORAL with too few rows ------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("targets", [0, 1, 2, 10, 11, 12])
+def test_batch_with_fewer_than_two_rows_of_a_domain_is_not_penalised(targets):
+    features = normal(12, 3).requires_grad_()
+    loss = CORAL()(features, torch.arange(12) < targets)
+    pull, = torch.autograd.grad(loss, features)
+    assert (loss > 0) == (targets in (2, 10))
+    assert pull.any() == (targets in (2, 10))
+
+
+@pytest.mark.parametrize("of_whole_domains", [coral_loss, recolour])
+def test_domain_of_one_row_has_no_covariance(of_whole_domains):
+    with pytest.raises(ValueError, match="9 rows of the source and 1 of the target: a covariance needs two"):
+        of_whole_domains(normal(9, 3), normal(1, 3))
+    with pytest.raises(ValueError, match="1 rows of the source and 9 of the target: a covariance needs two"):
+        of_whole_domains(normal(1, 3), normal(9, 3))
 
 
 # --- gradient reversal -------------------------------------------------------------------------------------------
