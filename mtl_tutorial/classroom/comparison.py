@@ -24,9 +24,8 @@ def first_difference(expected: object, actual: object, tolerance: float, path: s
     if expected_kind == "number" and actual_kind in ("tensor", "array") and actual.ndim == 0:
         actual_kind = "number"                  # a number all the same
     if expected_kind != actual_kind:
-        hint = " (was .item() or .tolist() called?)" if expected_kind == "tensor" and actual_kind != "tuple" else ""
         return Difference("structure", f"`{path}` is {_with_article(actual_kind)}, expected "
-                                       f"{_with_article(expected_kind)}{hint}")
+                                       f"{_with_article(expected_kind)}{_lost_tensor(expected_kind, actual)}")
     if expected_kind in ("tensor", "array"):
         return _array_difference(expected, actual, tolerance, path)
     if expected_kind == "number":
@@ -121,6 +120,15 @@ def _numbers(value) -> np.ndarray:
         value = value.detach().to_dense() if value.layout != torch.strided else value.detach()
         return (value if value.is_complex() else value.double()).cpu().numpy()
     return np.asarray(value, dtype=None if np.iscomplexobj(value) else float)
+
+
+def _lost_tensor(expected_kind: str, actual: object) -> str:
+    """Return the question by which method a tensor became what it is, or nothing."""
+    kind = kind_of(actual)
+    if kind == "tuple" and actual and all(kind_of(value) == "number" for _, value in leaves(actual)):
+        kind = "list of numbers"
+    methods = {"number": ".item()", "bool": ".item()", "array": ".numpy()", "list of numbers": ".tolist()"}
+    return f" (was {methods[kind]} called?)" if expected_kind == "tensor" and kind in methods else ""
 
 
 def _short(number) -> str:

@@ -1,6 +1,7 @@
 """Find what is wrong with a learner's function, the most telling reason first."""
 
 import inspect
+import re
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,17 +38,20 @@ def diagnose(exercise: Exercise, function: Callable) -> Finding | None:
     trials = run_cases(exercise, function, cases)
     crash = next((trial.error for trial in trials if trial.error is not None), None)
     if crash is not None:
-        return _raised(function, crash)
+        return _raised(exercise, function, crash)
     if any(trial.output is None and wanted.output is not None for trial, wanted in zip(trials, right, strict=True)):
         return Finding("none", ("It returned None: was `return` forgotten?",))
+    compared = list(zip(cases, right, trials, strict=True))
+    if changed := _first(exercise, _mutation, compared):
+        return changed
     if known := _known_mistake(exercise, cases, right, trials):
         return Finding("mistake", (known.diagnosis,))
-    checks = (_mutation, _output, _gradient, _calls)
-    for look in checks:
-        for case, wanted, trial in zip(cases, right, trials, strict=True):
-            if found := look(exercise, case, wanted, trial):
-                return found
-    return None
+    return next(filter(None, (_first(exercise, look, compared) for look in (_output, _gradient, _calls))), None)
+
+
+def _first(exercise: Exercise, look: Callable, compared: list[tuple]) -> Finding | None:
+    """Return what one way of looking finds on the first case on which it finds something."""
+    return next(filter(None, (look(exercise, case, wanted, trial) for case, wanted, trial in compared)), None)
 
 
 def _wrong_signature(exercise: Exercise, function: Callable, case: tuple) -> Finding | None:
@@ -61,10 +65,12 @@ def _wrong_signature(exercise: Exercise, function: Callable, case: tuple) -> Fin
     return None
 
 
-def _raised(function: Callable, error: BaseException) -> Finding:
+def _raised(exercise: Exercise, function: Callable, error: BaseException) -> Finding:
     last = traceback.format_exception_only(error)[-1].strip()
     place = raising_line(function, error)
-    return Finding("exception", (last,) if place is None else (last, f"In line {place[0]}: `{place[1]}`"))
+    lines = (last,) if place is None else (last, f"In line {place[0]}: `{place[1]}`")
+    known = next((m for m in exercise.mistakes if m.raises and re.search(m.raises, last)), None)
+    return Finding("exception", lines) if known is None else Finding("mistake", (known.diagnosis, *lines))
 
 
 def _known_mistake(exercise: Exercise, cases, right: list[Trial], trials: list[Trial]) -> Mistake | None:
@@ -76,6 +82,8 @@ def _known_mistake(exercise: Exercise, cases, right: list[Trial], trials: list[T
         return None
     outputs_only = None
     for mistake in exercise.mistakes:
+        if mistake.raises:
+            continue
         theirs = run_cases(exercise, mistake.function, cases)
         if same_results(exercise, theirs, trials):
             return mistake

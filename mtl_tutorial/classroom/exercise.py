@@ -11,10 +11,18 @@ from mtl_tutorial.lessons import LESSONS, lesson
 
 @dataclass(frozen=True)
 class Mistake:
-    """A plausible wrong implementation and what to tell the learner who wrote it."""
+    """A plausible wrong implementation and what to tell the learner who wrote it.
+
+    Args:
+        function: the wrong implementation.
+        diagnosis: what to tell.
+        raises: of a mistake that raises on a case: a pattern found in "Type: message" of its error. Whatever raises
+            such an error is taken for this mistake; the results of the other cases do not count.
+    """
 
     function: Callable
     diagnosis: str
+    raises: str = ""
 
 
 @dataclass(frozen=True)

@@ -68,9 +68,9 @@ def run_case(exercise: Exercise, function: Callable, case: tuple) -> Trial:
 
 
 def _fresh(case: tuple) -> tuple:
-    """Return a deep copy that keeps what the arguments share; computed tensors are cut from their graph."""
+    """Return a deep copy that keeps what the arguments share; computed tensors stay computed, of another graph."""
     computed = (tensor for _, tensor in leaves(case) if isinstance(tensor, Tensor) and not tensor.is_leaf)
-    memo = {id(tensor): tensor.detach().clone().requires_grad_() for tensor in computed}
+    memo = {id(tensor): tensor.detach().requires_grad_().clone() for tensor in computed}
     return copy.deepcopy(case, memo)
 
 
@@ -108,16 +108,25 @@ def _contents(argument: object) -> dict[str, object]:
 
 
 def _gradients(output: object, sources: dict[str, Tensor]) -> tuple[bool, dict[str, Tensor]]:
-    """Return whether the output is attached, and the gradient of its fixed random projection at each source."""
+    """Return whether the output is attached, and the gradient of its fixed random projection at each source.
+
+    Every source is read by a second path as well, whose known gradient is subtracted again: what a function did to
+    the source itself, such as a hook on it, shows in the difference.
+    """
     generator = torch.Generator().manual_seed(CALL_SEED)
     total = None
-    for _, value in leaves(output):
+    for _, value in sorted(leaves(output), key=lambda leaf: leaf[0]):       # whatever the order of a dict
         if isinstance(value, Tensor) and value.is_floating_point():
-            weights = torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value)
+            weights = _like(value, generator)
             if value.requires_grad:
                 total = (value * weights).sum() + (0 if total is None else total)
     if total is None or not sources:
         return total is not None, {name: torch.zeros_like(source) for name, source in sources.items()}
-    found = torch.autograd.grad(total, list(sources.values()), allow_unused=True)
-    return True, {name: torch.zeros_like(source) if gradient is None else gradient.detach()
-                  for (name, source), gradient in zip(sources.items(), found, strict=True)}
+    aside = {name: _like(source, generator) for name, source in sources.items()}
+    total = total + sum((source * aside[name]).sum() for name, source in sources.items())
+    found = torch.autograd.grad(total, list(sources.values()))
+    return True, {name: gradient.detach() - aside[name] for name, gradient in zip(sources, found, strict=True)}
+
+
+def _like(value: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value.detach())

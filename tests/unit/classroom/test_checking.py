@@ -7,7 +7,7 @@ import torch
 from mtl_tutorial.classroom import check
 from mtl_tutorial.classroom import exercise as catalogue
 from mtl_tutorial.classroom.diagnosis import diagnose
-from mtl_tutorial.classroom.exercise import Exercise
+from mtl_tutorial.classroom.exercise import Exercise, Mistake
 from mtl_tutorial.classroom.progress import progress
 
 RIGHT = "torch.einsum('beh,be->bh', e, g.softmax(-1))"
@@ -68,7 +68,7 @@ def test_reference_is_no_answer(shell, mix):
     ([f"return {RIGHT} / 0"], "8 of 8 elements are NaN or infinite"),
     ([f"return {RIGHT} * 3"], "The values are wrong: `output`: 8 of 8 elements differ; at [0, 0] got"),
     ([f"return [{RIGHT}]"], "`output` is a tuple or list, expected a tensor"),
-    ([f"return {RIGHT}.sum().item()"], "was .item() or .tolist() called?"),
+    ([f"return {RIGHT}.sum().item()"], "was .item() called?"),
     (["return ..."], "`output` is `...`, expected a tensor"),
     (["yield e"], "`output` is a generator, expected a tensor"),
     (["raise SystemExit(3)"], "SystemExit: 3"),
@@ -206,3 +206,41 @@ def test_module_called_more_often_than_needed_is_named(shell, monkeypatch, body,
                        lambda: [(torch.ones(6, 3), torch.nn.Linear(3, 1))], ("a",), (), sparing=("tower",))
     monkeypatch.setattr(catalogue, "exercises_of", lambda number: {sparing.id: sparing})
     assert said in answer(shell, body, id="01.twice", arguments="x, tower")
+
+
+def test_order_of_a_dict_does_not_matter():
+    pair = Exercise("01.pair", lambda x: {"a": x, "b": 2 * x}, lambda: [(torch.ones(3, requires_grad=True),)], ("a",), ())
+    assert diagnose(pair, lambda x: {"b": 2 * x, "a": x}) is None
+
+
+def test_hook_on_an_argument_is_no_gradient_of_the_result():
+    turned = Exercise("01.turned", lambda x: x.detach() - (x - x.detach()),
+                      lambda: [(torch.ones(3, requires_grad=True, dtype=torch.float64),)], ("a",), ())
+
+    def hooked(x, on):
+        on.register_hook(torch.neg)
+        return on
+    assert "the gradient is not" in diagnose(turned, lambda x: hooked(x, on=x)).lines[0]
+    assert diagnose(turned, lambda x: hooked(x, on=x.clone())) is None
+
+
+def test_computed_argument_stays_computed_and_its_gradient_is_compared():
+    seen = []
+    spread = Exercise("01.spread", lambda x: 2 * x, lambda: [(torch.ones(2, requires_grad=True).expand(3, 2),)], ("a",), ())
+    assert diagnose(spread, lambda x: seen.append(x.is_leaf) or 2 * x) is None
+    assert seen == [False]
+    assert "the gradient is not" in diagnose(spread, lambda x: x.detach() + x).lines[0]
+
+
+def test_error_of_a_known_mistake_is_explained_before_it_is_quoted():
+    half = Exercise("01.half", lambda x: x["a"], lambda: [({"a": 1.0},)], ("a",),
+                    (Mistake(lambda x: x["b"], "There is no b.", raises="KeyError"),))
+    told = diagnose(half, lambda x: x["c"]).lines
+    assert told[:2] == ("There is no b.", "KeyError: 'c'")
+    assert diagnose(half, lambda x: 1 / 0).lines[0] == "ZeroDivisionError: division by zero"
+
+
+def test_argument_changed_in_place_is_named_before_a_known_mistake():
+    plus = Exercise("01.plus", lambda x: x + 1, lambda: [(torch.ones(3),)], ("a",), (Mistake(lambda x: x + 2, "Two."),))
+    assert "changed its argument `x`" in diagnose(plus, lambda x: x.add_(2)).lines[0]
+    assert diagnose(plus, lambda x: x + 2).lines == ("Two.",)

@@ -16,10 +16,12 @@ def test_value_equals_itself(value):
 
 
 @pytest.mark.parametrize(("expected", "actual", "kind", "message"), [
-    (ONE, 1.0, "structure", "`output` is a number, expected a tensor (was .item()"),
+    (ONE, 1.0, "structure", "`output` is a number, expected a tensor (was .item() called?)"),
+    (ONE, True, "structure", "`output` is a bool, expected a tensor (was .item() called?)"),
+    (ONE, ONE.tolist(), "structure", "`output` is a tuple or list, expected a tensor (was .tolist() called?)"),
     (ONE, None, "structure", "`output` is None, expected a tensor"),
     (ONE, ..., "structure", "`output` is `...`, expected a tensor"),
-    (ONE, ONE.numpy(), "structure", "`output` is an array"),
+    (ONE, ONE.numpy(), "structure", "`output` is an array, expected a tensor (was .numpy() called?)"),
     (1.0, ONE, "structure", "`output` is a tensor, expected a number"),
     ({"click": ONE}, {"buy": ONE}, "structure", "`output` lacks ['click'] and has ['buy'] too many"),
     ((ONE, ONE), (ONE,), "structure", "`output` has 1 entries, expected 2"),
@@ -38,6 +40,11 @@ def test_first_difference_is_named(expected, actual, kind, message):
     found = first_difference(expected, actual, 1e-6)
     assert found.kind == kind
     assert message in found.message
+
+
+@pytest.mark.parametrize("actual", [{"click": ONE}, [ONE], (), None, ...])
+def test_what_was_no_tensor_before_gets_no_hint(actual):
+    assert "called" not in first_difference(ONE, actual, 1e-6).message
 
 
 def test_list_may_stand_for_a_tuple():
