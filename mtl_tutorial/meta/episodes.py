@@ -66,6 +66,21 @@ class Episodes(NamedTuple):
         return Episodes(*(None if column[0] is None else torch.cat(column) for column in columns))
 
 
+def blanked(x: Tensor, y: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return inputs and targets with 0 in the rows that do not count.
+
+    What stands there could not change a masked loss, but NaN would spoil its gradient: 0 · NaN is NaN.
+
+    Args:
+        x: [T, N, …].
+        y: [T, N, …].
+        mask: rows that count, [T, N]; all if None.
+    """
+    if mask is None:
+        return x, y
+    return tuple(part.masked_fill(~mask.reshape(*mask.shape, *[1] * (part.dim() - 2)), 0) for part in (x, y))
+
+
 def all_rows(episodes: Episodes) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return inputs, targets and mask of support and query rows together, [T, S + Q, …]."""
     x, y = (torch.cat(pair, 1) for pair in ((episodes.support_x, episodes.query_x),

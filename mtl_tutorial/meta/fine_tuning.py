@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mtl_tutorial.meta.episodes import Episodes, all_rows
+from mtl_tutorial.meta.episodes import Episodes, all_rows, blanked
 from mtl_tutorial.meta.losses import mean_over_rows
 from mtl_tutorial.meta.maml import MAML
 from mtl_tutorial.meta.weights import initial_weights, spread
@@ -22,5 +22,6 @@ class FineTuning(MAML):
     def forward(self, episodes: Episodes) -> Tensor:
         """Return each task's loss on all its rows, support and query, before any adaptation, [T]."""
         x, y, mask = all_rows(episodes)
+        x, y = blanked(x, y, mask)
         weights = spread(initial_weights(self.model), len(x), self.repeats)
         return mean_over_rows(self.loss(self.predict(weights, x), y), mask)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-from mtl_tutorial.meta.episodes import Episodes
+from mtl_tutorial.meta.episodes import Episodes, blanked
 from mtl_tutorial.meta.losses import RowLoss, mean_over_rows
 from mtl_tutorial.meta.weights import Weights
 from mtl_tutorial.models.stacked import Stacked
@@ -33,6 +33,7 @@ class EpisodeLearner(nn.Module, ABC):
     def adapt(self, support_x: Tensor, support_y: Tensor, support_mask: Tensor | None = None) -> Weights:
         """Return what T tasks learn from their support rows: name -> [T, …].
 
+        What stands in rows that do not count has no influence, NaN included, nor on a gradient.
         Under ``torch.no_grad()`` it adapts all the same, and keeps nothing for a gradient through it.
         """
 
@@ -50,8 +51,8 @@ class EpisodeLearner(nn.Module, ABC):
 
     def query_loss(self, adapted: Weights, episodes: Episodes) -> Tensor:
         """Return each task's mean loss on its query rows, [T]."""
-        outputs = self.predict(adapted, episodes.query_x)
-        return mean_over_rows(self.loss(outputs, episodes.query_y), episodes.query_mask)
+        x, y = blanked(*episodes.query)
+        return mean_over_rows(self.loss(self.predict(adapted, x), y), episodes.query_mask)
 
     def backward(self, episodes: Episodes) -> Tensor:
         """Add the gradient of the mean of :meth:`forward` to ``.grad``, and return its losses, [T].

@@ -49,7 +49,8 @@ def mean_over_rows(losses: Tensor, mask: Tensor | None = None) -> Tensor:
 
     Args:
         losses: [T, N, …].
-        mask: rows that count, [T, N]; all if left out. What stands in the others has no influence, NaN included.
+        mask: rows that count, [T, N]; all if left out. The losses of the others have no influence, NaN included;
+            a gradient has to pass their rows all the same (see :func:`~mtl_tutorial.meta.episodes.blanked`).
     """
     if mask is None:
         return losses.flatten(1).mean(1)

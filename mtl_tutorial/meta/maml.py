@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from mtl_tutorial.meta.episodes import Episodes
+from mtl_tutorial.meta.episodes import Episodes, blanked
 from mtl_tutorial.meta.learner import EpisodeLearner
 from mtl_tutorial.meta.losses import RowLoss, mean_over_rows
 from mtl_tutorial.meta.weights import Weights, initial_weights, spread, task_call
@@ -95,6 +95,7 @@ class MAML(EpisodeLearner):
              steps: int | None = None) -> Iterator[Weights]:
         """Yield the weights of T tasks after 0, 1, … steps; arguments as for :meth:`adapt`."""
         through = torch.is_grad_enabled()               # is a gradient wanted through the steps?
+        support_x, support_y = blanked(support_x, support_y, support_mask)
         weights = spread(initial_weights(self.model), len(support_x), self.repeats)
         rates = self.rates(len(support_x))
         if not through:

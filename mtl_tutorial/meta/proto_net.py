@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mtl_tutorial.meta.episodes import class_members, validate_classes
+from mtl_tutorial.meta.episodes import blanked, class_members, validate_classes
 from mtl_tutorial.meta.learner import EpisodeLearner
 from mtl_tutorial.meta.losses import cross_entropy
 from mtl_tutorial.meta.weights import Weights
@@ -80,6 +80,7 @@ class ProtoNet(EpisodeLearner):
             ValueError: a class without a support row.
         """
         validate_classes(support_y, support_mask, self.classes)
+        support_x, support_y = blanked(support_x, support_y, support_mask)
         return {"prototypes": prototypes(self.embed(support_x), support_y, self.classes, support_mask)}
 
     def predict(self, adapted: Weights, x: Tensor) -> Tensor:

@@ -5,13 +5,17 @@ import torch
 from torch import nn
 
 from mtl_tutorial.meta.anil import ANIL
+from mtl_tutorial.meta.episodes import Episodes
+from mtl_tutorial.meta.fine_tuning import FineTuning
 from mtl_tutorial.meta.losses import cross_entropy, mean_over_rows, squared_error
 from mtl_tutorial.meta.maml import MAML, inner_step
 from mtl_tutorial.meta.memory import SavedBytes
 from mtl_tutorial.meta.meta_sgd import MetaSGD
+from mtl_tutorial.meta.proto_net import ProtoNet
 from mtl_tutorial.meta.reptile import Reptile, reptile_update
 from mtl_tutorial.meta.sinusoids import draw_sinusoids
 from mtl_tutorial.meta.task_mlp import TaskMLP
+from mtl_tutorial.models.stacked import Stacked
 
 METHODS = (MAML, ANIL, MetaSGD, Reptile)
 
@@ -91,7 +95,7 @@ def test_trajectory_begins_at_the_start_and_passes_the_training_loss():
                        for value in weights.values())
 
 
-def test_rows_that_do_not_count_have_no_influence_not_even_nan():
+def test_rows_that_do_not_count_have_no_influence_on_the_adapted_weights():
     episodes, own = sinusoids(shots=5), learner()
     mask = torch.tensor([[True, True, True, False, False]] * 4)
     spoiled = episodes.support_y.clone()
@@ -100,9 +104,35 @@ def test_rows_that_do_not_count_have_no_influence_not_even_nan():
     short = own.adapt(episodes.support_x[:, :3], episodes.support_y[:, :3])
     for name, value in short.items():
         torch.testing.assert_close(padded[name], value)
+
+
+def test_a_masked_mean_does_not_see_the_losses_of_other_rows():
     losses = torch.tensor([[1.0, 3.0, torch.nan], [torch.inf, 4.0, 6.0]])
     rows = torch.tensor([[True, True, False], [False, True, True]])
     assert mean_over_rows(losses, rows).tolist() == [2, 5]
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+@pytest.mark.parametrize("method", [*METHODS, FineTuning, ProtoNet])
+def test_nan_in_rows_that_do_not_count_reaches_neither_adapted_weights_nor_gradients(method, stacked):
+    """Tasks with NaN in the last row of support and query, against the same tasks without these rows."""
+    def build():
+        torch.manual_seed(0)
+        model = Stacked([TaskMLP(1, (8,), 2) for _ in range(2)]) if stacked else TaskMLP(1, (8,), 2)
+        return ProtoNet(model, 2) if method is ProtoNet else method(model, cross_entropy, 0.1, 2)
+
+    draw = torch.Generator().manual_seed(0)
+    short = Episodes(torch.randn(4, 2, 1, generator=draw), torch.tensor([[0, 1]] * 4),
+                     torch.randn(4, 3, 1, generator=draw), torch.randint(2, (4, 3), generator=draw))
+    beyond = [torch.full_like(part[:, :1], torch.nan if part.is_floating_point() else -1) for part in short[:4]]
+    padded = Episodes(*(torch.cat(pair, 1) for pair in zip(short[:4], beyond, strict=True)),
+                      torch.tensor([[True, True, False]] * 4), torch.tensor([[True, True, True, False]] * 4))
+    expected, found = build(), build()
+    for name, value in expected.adapt(*short.support).items():
+        torch.testing.assert_close(found.adapt(*padded.support)[name], value)
+    torch.testing.assert_close(found.backward(padded), expected.backward(short))
+    for one, other in zip(found.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad)
 
 
 def test_anil_moves_the_head_alone_and_learns_the_body_all_the_same():
