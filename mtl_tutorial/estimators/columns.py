@@ -70,11 +70,15 @@ def tasks_of(table: Table, names: Sequence[str]) -> list[Task]:
         names: of the targets.
 
     Raises:
-        ValueError: no name, a target that the table does not hold, that is observed nowhere, that is not finite
-            where observed, or that has a class below 0.
+        ValueError: no name or one twice, a target that the table does not hold, that is observed nowhere, that is
+            not finite where observed, or that has a class below 0.
     """
+    if isinstance(names, str):
+        raise ValueError(f"tasks is the string {names!r}, but must be a sequence of names: write ({names!r},)")
     if not names:
         raise ValueError("no task: name at least one target")
+    if len(set(names)) < len(names):
+        raise ValueError(f"tasks {', '.join(names)}: one is named twice")
     tasks = []
     for name in names:
         if name not in table.targets:
@@ -94,3 +98,26 @@ def tasks_of(table: Table, names: Sequence[str]) -> list[Task]:
                 raise ValueError(f"target {name!r} has class {int(labels.min())}: classes start at 0")
             tasks.append(Task(name, "multiclass", int(labels.max()) + 1))
     return tasks
+
+
+def check_targets(table: Table, tasks: Sequence[Task], kind: str) -> None:
+    """Refuse a table whose targets are not those of the tasks that were learned.
+
+    Args:
+        table: of rows to learn from further, to validate on or to score.
+        tasks: as learned.
+        kind: what the table is, for the message: ``"the target"``.
+
+    Raises:
+        ValueError: a target that is missing, observed nowhere, of another kind or with a class never learned.
+    """
+    for task in tasks:
+        try:
+            [found] = tasks_of(table, [task.name])
+        except ValueError as problem:
+            raise ValueError(f"{kind}: {problem}") from None
+        if found.kind != task.kind and (task.kind, found.kind) != ("regression", "binary"):
+            raise ValueError(f"{kind}: target {task.name!r} is {found.kind}, but it was learned as {task.kind}")
+        if found.outputs > task.outputs:
+            raise ValueError(f"{kind}: target {task.name!r} has class {found.outputs - 1}, but those learned are "
+                             f"0 … {task.outputs - 1}")

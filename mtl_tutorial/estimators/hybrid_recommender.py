@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from mtl_tutorial.balancing.scalarizer import StaticWeights
 from mtl_tutorial.data.table import Table
-from mtl_tutorial.estimators.columns import Columns, tasks_of
+from mtl_tutorial.estimators.columns import Columns, check_targets, tasks_of
 from mtl_tutorial.inference import predict
 from mtl_tutorial.models.hybrid import VIEWS, Hybrid
 from mtl_tutorial.randomness import draw_seed, weights_drawn_with
@@ -68,19 +68,24 @@ class HybridRecommender(BaseEstimator):
         """Train on a table; with ``validation`` rows keep the best weights seen, looking once per epoch.
 
         Raises:
-            ValueError: a field or target that the table lacks, a number of weights that is not that of the tasks,
-                an unknown view, or validation rows with other columns.
+            ValueError: a field or target that the table lacks or that is named twice, a number of weights that is
+                not that of the tasks, a view that is unknown or has no columns, or validation rows with other
+                columns, without a target or with a class that the table does not have.
         """
         columns = Columns.of(table)
         for field in (self.user, self.item):
             if field not in columns.names:
                 raise ValueError(f"no field {field!r}; the table's fields are {', '.join(columns.names) or 'none'}")
+        if self.user == self.item:
+            raise ValueError(f"user and item are both the field {self.user!r}: a pair needs two")
         tasks = tasks_of(table, self.tasks)
         weights = self.weights if self.weights is not None else [1.0] * len(tasks)
         if len(weights) != len(tasks):
             raise ValueError(f"weights has {len(weights)} entries, but there are {len(tasks)} tasks")
         table = columns.check(table, "the table")
-        validation = columns.check(validation, "the validation table") if validation is not None else None
+        if validation is not None:
+            validation = columns.check(validation, "the validation table")
+            check_targets(validation, tasks, "the validation table")
         seed = draw_seed(self.random_state)
         with weights_drawn_with(seed):
             model = Hybrid(columns.schema, tasks, (columns.names.index(self.user), columns.names.index(self.item)),
@@ -110,12 +115,16 @@ class HybridRecommender(BaseEstimator):
                             "regression": lambda value: value}[task.kind](found[task.name]) for task in self.tasks_}
 
     def scores(self, table: Table) -> dict[str, float]:
-        """Return task -> scikit-learn's default score over the rows observed: accuracy of a class, R² of a mean."""
+        """Return task -> scikit-learn's default score over the rows observed: accuracy of a class, R² of a mean.
+
+        Raises:
+            NotFittedError: before :meth:`fit`.
+            ValueError: other columns, or a target that is missing, observed nowhere or with a class never learned.
+        """
         found = self.predict(table)
+        check_targets(table, self.tasks_, "the table to score")
         scores = {}
         for task in self.tasks_:
-            if task.name not in table.targets:
-                raise ValueError(f"no target {task.name!r} to score against")
             mask = table.mask(task.name)
             labels, ours = table.targets[task.name][mask].numpy(), found[task.name][mask.numpy()]
             score = r2_score(labels, ours) if task.kind == "regression" else (labels == ours).mean()

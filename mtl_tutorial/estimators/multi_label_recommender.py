@@ -10,6 +10,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from mtl_tutorial.data.table import Table
+from mtl_tutorial.estimators.all_or_nothing import all_or_nothing
+from mtl_tutorial.estimators.standardise import Standardiser
 from mtl_tutorial.inference import predict
 from mtl_tutorial.models.shared_bottom import SharedBottom
 from mtl_tutorial.randomness import draw_seed, weights_drawn_with
@@ -51,8 +53,11 @@ class MultiLabelRecommender(BaseEstimator):
         self.device = device
         self.random_state = random_state
 
+    @all_or_nothing
     def fit(self, X, Y, mask=None):
         """Train on features X [n, features] and labels Y, where ``mask`` is true (everywhere if left out).
+
+        A call that fails leaves the estimator as it was.
 
         Raises:
             ValueError: X or Y of a wrong shape, a label other than 0 and 1 (naming label and row), or a label that
@@ -66,8 +71,7 @@ class MultiLabelRecommender(BaseEstimator):
         empty = [name for name, seen in zip(self.labels_, mask.any(0), strict=True) if not seen]
         if empty:
             raise ValueError(f"label {empty[0]!r} was observed in no row")
-        self._mean, deviation = X.mean(0), X.std(0)
-        self._scale = np.where(deviation > 0, deviation, 1.0)
+        self._standardise = Standardiser.of(X)
         self._tasks = [Task(name) for name in self.labels_]
         table = self._table(X, targets=dict(zip(self.labels_, torch.as_tensor(Y).unbind(1), strict=True)),
                             masks=dict(zip(self.labels_, torch.as_tensor(mask).unbind(1), strict=True)))
@@ -79,7 +83,6 @@ class MultiLabelRecommender(BaseEstimator):
         fit(model, table, self._tasks, epochs=self.epochs, batch_size=self.batch_size, lr=self.lr,
             weight_decay=self.weight_decay, seed=seed, device=self.device, description="multi-label recommender")
         self.model_ = model
-        return self
 
     def _labels(self, Y, mask, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """Return labels and mask as [n, L], 0 where a label was not observed."""
@@ -111,7 +114,7 @@ class MultiLabelRecommender(BaseEstimator):
         return values
 
     def _table(self, X, **columns) -> Table:
-        return Table.from_features(torch.as_tensor((X - self._mean) / self._scale), **columns)
+        return Table.from_features(torch.as_tensor(self._standardise(X)), **columns)
 
     def _probabilities(self, X) -> np.ndarray:
         check_is_fitted(self, "model_")

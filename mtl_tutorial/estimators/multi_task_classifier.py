@@ -18,6 +18,8 @@ from sklearn.utils.validation import (
 
 from mtl_tutorial.balancing.scalarizer import StaticWeights
 from mtl_tutorial.data.table import Table
+from mtl_tutorial.estimators.all_or_nothing import all_or_nothing
+from mtl_tutorial.estimators.standardise import Standardiser
 from mtl_tutorial.inference import predict
 from mtl_tutorial.models.shared_bottom import SharedBottom
 from mtl_tutorial.randomness import draw_seed, weights_drawn_with
@@ -67,8 +69,11 @@ class MultiTaskClassifier(ClassifierMixin, BaseEstimator):
         tags.target_tags.multi_output = True
         return tags
 
+    @all_or_nothing
     def fit(self, X, y):
         """Train on X [n, features] and y ([n], [n, tasks], or name -> [n]).
+
+        A call that fails leaves the estimator as it was.
 
         Raises:
             ValueError: X or y of a wrong shape or with missing values, or continuous targets.
@@ -91,8 +96,7 @@ class MultiTaskClassifier(ClassifierMixin, BaseEstimator):
         classes, codes = zip(*(np.unique(column, return_inverse=True) for column in columns), strict=True)
         self.task_names_ = names
         self.classes_ = classes[0] if self._form == "vector" else list(classes)
-        self._mean, deviation = X.mean(0), X.std(0)
-        self._scale = np.where(deviation > 0, deviation, 1.0)
+        self._standardise = Standardiser.of(X)
         self._tasks = [Task(name, "multiclass", len(values)) for name, values in zip(names, classes, strict=True)]
         weights = self.task_weights if self.task_weights is not None else [1.0] * len(names)
         if len(weights) != len(names):
@@ -104,10 +108,9 @@ class MultiTaskClassifier(ClassifierMixin, BaseEstimator):
         fit(model, table, self._tasks, StaticWeights(weights), epochs=self.epochs, lr=self.lr,
             batch_size=self.batch_size, weight_decay=self.weight_decay, seed=seed, device=self.device)
         self.model_ = model
-        return self
 
     def _table(self, X, targets: Mapping[str, torch.Tensor] | None = None) -> Table:
-        return Table.from_features(torch.as_tensor((X - self._mean) / self._scale), targets=targets or {})
+        return Table.from_features(torch.as_tensor(self._standardise(X)), targets=targets or {})
 
     def _probabilities(self, X) -> list[np.ndarray]:
         check_is_fitted(self, "model_")

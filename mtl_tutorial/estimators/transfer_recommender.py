@@ -11,7 +11,8 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from mtl_tutorial.data.table import Table
-from mtl_tutorial.estimators.columns import Columns, tasks_of
+from mtl_tutorial.estimators.all_or_nothing import all_or_nothing
+from mtl_tutorial.estimators.columns import Columns, check_targets, tasks_of
 from mtl_tutorial.inference import predict
 from mtl_tutorial.models.shared_bottom import SharedBottom
 from mtl_tutorial.randomness import draw_seed, weights_drawn_with
@@ -77,15 +78,17 @@ class TransferRecommender(BaseEstimator):
         self.device = device
         self.random_state = random_state
 
+    @all_or_nothing
     def pretrain(self, source: Table, validation: Table | None = None):
         """Learn from the source; with ``validation`` rows keep the best weights seen, looking once per epoch.
 
+        A call that fails leaves the estimator as it was.
+
         Raises:
-            ValueError: an unknown method, several targets and none named, a target that is not binary, rows out of
-                the vocabulary, or validation rows with other columns.
+            ValueError: an unknown method or one without the layers that it is about, several targets and none
+                named, a target that is not binary, rows out of the vocabulary, or validation rows with other
+                columns or without the label.
         """
-        if self.method not in METHODS:
-            raise ValueError(f"method {self.method!r} is none of {', '.join(METHODS)}")
         if self.target is None and len(source.targets) != 1:
             raise ValueError(f"the source has the targets {', '.join(sorted(source.targets)) or 'none'}: "
                              "name one with target=")
@@ -94,6 +97,7 @@ class TransferRecommender(BaseEstimator):
         if task.kind != "binary":
             raise ValueError(f"target {task.name!r} is {task.kind}: this recommender learns floats of 0 and 1")
         source = columns.check(source, "the source")
+        self._check_method(columns)
         self._seed = draw_seed(self.random_state)
         with weights_drawn_with(self._seed):
             model = SharedBottom(columns.schema, [task], self.dim, self.widths, self.tower)
@@ -101,7 +105,6 @@ class TransferRecommender(BaseEstimator):
         self._train(model, source, validation, self.epochs, self.lr, "pretraining")
         self.source_model_ = model
         vars(self).pop("model_", None)      # it came from another source
-        return self
 
     def finetune(self, target: Table, validation: Table | None = None):
         """Learn from the target, starting from the pretrained weights each time it is called.
@@ -109,16 +112,26 @@ class TransferRecommender(BaseEstimator):
         Raises:
             NotFittedError: before :meth:`pretrain`.
             ValueError: a target (or validation rows) with other columns, with categories outside the source's
-                vocabulary, or without the label.
+                vocabulary, or without the label; a method as in :meth:`pretrain`.
         """
         self._need_source("finetune")
+        self._check_method(self.columns_)
         target = self.columns_.check(target, "the target")
-        self._need_label(target, "the target")
+        check_targets(target, [self.task_], "the target")
         model, lr = self._released()
         trained = L2SP(model, self.leash, beta=0.0) if self.method == "l2_sp" else model
         self._train(trained, target, validation, self.finetune_epochs, lr, "fine-tuning")
         self.model_ = model
         return self
+
+    def _check_method(self, columns: Columns) -> None:
+        if self.method not in METHODS:
+            raise ValueError(f"method {self.method!r} is none of {', '.join(METHODS)}")
+        if self.method in ("lora", "discriminative") and not self.widths:
+            raise ValueError(f"method {self.method!r} needs layers in the body, but widths is empty: give it some")
+        if self.method == "discriminative" and not columns.names:
+            raise ValueError("method 'discriminative' needs embeddings, but the table has no categorical field: "
+                             "choose another method")
 
     def _released(self) -> tuple[nn.Module, float | dict[str, float]]:
         """Return a copy of the pretrained network with what the method lets move, and its step sizes."""
@@ -152,7 +165,7 @@ class TransferRecommender(BaseEstimator):
     def score(self, pairs: Table) -> float:
         """Return the accuracy over the rows where the label was observed."""
         found = self.predict(pairs)
-        self._need_label(pairs, "the table of pairs")
+        check_targets(pairs, [self.task_], "the table of pairs")
         seen = pairs.mask(self.task_.name)
         return float((found == pairs.targets[self.task_.name].numpy())[seen.numpy()].mean())
 
@@ -160,19 +173,11 @@ class TransferRecommender(BaseEstimator):
         if not hasattr(self, "source_model_"):
             raise NotFittedError(f"nothing to {method} from: call pretrain(source) first")
 
-    def _need_label(self, table: Table, kind: str) -> None:
-        name = self.task_.name
-        if name not in table.targets:
-            raise ValueError(f"{kind} has no target {name!r}; it has {', '.join(sorted(table.targets)) or 'none'}")
-        [task] = tasks_of(table, [name])
-        if task.kind != "binary":
-            raise ValueError(f"{kind}: target {name!r} is {task.kind}, in the source it was 0 or 1")
-
     def _train(self, model: nn.Module, rows: Table, validation: Table | None, epochs: int,
                lr: float | dict[str, float], description: str) -> None:
         if validation is not None:
             validation = self.columns_.check(validation, "the validation table")
-            self._need_label(validation, "the validation table")
+            check_targets(validation, [self.task_], "the validation table")
         fit(model, rows, [self.task_], epochs=epochs, batch_size=self.batch_size, lr=lr,
             weight_decay=self.weight_decay, seed=self._seed, device=self.device, validation=validation,
             description=description)

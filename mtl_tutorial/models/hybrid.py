@@ -32,7 +32,7 @@ class Hybrid(nn.Module):
         tower: hidden layers of each task's tower.
 
     Raises:
-        ValueError: no view, or an unknown one.
+        ValueError: no view, an unknown one, one without columns, or a pair of one and the same field.
 
     Reference: Burke 2002, Hybrid Recommender Systems, section 3.4 (feature combination); He et al. 2017, Neural
     Collaborative Filtering, for the product of the embeddings.
@@ -42,10 +42,17 @@ class Hybrid(nn.Module):
                  views: Sequence[str] = VIEWS, dim: int = 8, widths: Sequence[int] = (64,),
                  tower: Sequence[int] = (16,)):
         super().__init__()
+        if isinstance(views, str):
+            raise ValueError(f"views is the string {views!r}, but must be a sequence: write ({views!r},)")
         if not views or set(views) - set(VIEWS):
             raise ValueError(f"views {tuple(views)}: choose one or both of {', '.join(VIEWS)}")
         self.pair = list(pair)
         self.rest = [place for place in range(len(schema.cardinalities)) if place not in pair]
+        if pair[0] == pair[1]:
+            raise ValueError(f"user and item are both field {pair[0]}: a pair needs two")
+        if "content" in views and not self.rest and not schema.numeric:
+            raise ValueError("the content view has no columns: the table holds ids alone; use the view "
+                             "'collaborative'")
         sizes = schema.cardinalities
         of_pair, of_rest = (tuple(sizes[place] for place in places) for places in (self.pair, self.rest))
         self.ids = FusedEmbedding(of_pair, dim) if "collaborative" in views else None

@@ -64,7 +64,7 @@ def test_auc_by_repeat_scores_shared_rows_and_rows_of_each_repeat(table, model):
 
 
 def test_tuned_keeps_for_each_setting_the_scores_at_the_rate_of_the_lowest_mean_validation_loss():
-    losses = {0.1: [[3.0, 1.0], [1.0, 1.0]], 0.2: [[1.0, 2.0], [5.0, 0.0]]}      # means 2, 1 and 1.5, 2.5
+    losses = {0.1: [[1.0, 5.0], [2.0, 1.0]], 0.2: [[2.0, 1.0], [1.0, 5.0]]}      # means 3, 1.5 and 1.5, 3
     scores, rates = tuned(lambda rate: (np.array(losses[rate]), np.array([[rate, -rate], [2 * rate, -2 * rate]])),
                           [0.1, 0.2])
     assert scores.tolist() == [[0.2, -0.2], [0.2, -0.2]]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mtl_tutorial.data.table import Table
-from mtl_tutorial.estimators.columns import Columns, tasks_of
+from mtl_tutorial.estimators.columns import Columns, check_targets, tasks_of
 from mtl_tutorial.tasks import Task
 
 
@@ -76,6 +76,8 @@ def test_tasks_come_in_the_order_of_their_names(table, mixed_tasks):
 
 @pytest.mark.parametrize(("values", "mask", "names", "message"), [
     ([0.0, 1.0], None, [], "no task: name at least one target"),
+    ([0.0, 1.0], None, "y", r"tasks is the string 'y', but must be a sequence of names: write \('y',\)"),
+    ([0.0, 1.0], None, ["y", "y"], "tasks y, y: one is named twice"),
     ([0.0, 1.0], None, ["z"], "no target 'z'; the targets are y"),
     ([0.0, 1.0], [False, False], ["y"], "target 'y' is observed in no row"),
     ([0.0, 2.0, float("nan")], [False, True, True], ["y"], "target 'y', row 2 is nan: mask it"),
@@ -84,3 +86,20 @@ def test_tasks_come_in_the_order_of_their_names(table, mixed_tasks):
 def test_target_that_cannot_be_learned_is_refused(values, mask, names, message):
     with pytest.raises(ValueError, match=message):
         tasks_of(labelled(values, mask), names)
+
+
+@pytest.mark.parametrize(("values", "task"), [
+    ([0.0, 1.0], Task("y")), ([1.0, 1.0], Task("y", "regression")), ([0, 1], Task("y", "multiclass", 5))])
+def test_targets_need_not_show_all_that_was_learned(values, task):
+    check_targets(labelled(values), [task], "the table")
+
+
+@pytest.mark.parametrize(("values", "task", "message"), [
+    ([0.0, 0.5], Task("y"), "the table: target 'y' is regression, but it was learned as binary"),
+    ([0, 1], Task("y"), "the table: target 'y' is multiclass, but it was learned as binary"),
+    ([0, 5], Task("y", "multiclass", 5), "the table: target 'y' has class 5, but those learned are 0 … 4"),
+    ([0, 5], Task("z"), "the table: no target 'z'; the targets are y"),
+])
+def test_targets_other_than_those_learned_are_refused(values, task, message):
+    with pytest.raises(ValueError, match=message):
+        check_targets(labelled(values), [task], "the table")

@@ -119,6 +119,10 @@ def test_clone_copies_the_arguments():
     ({"weights": (1.0,)}, "weights has 1 entries, but there are 2 tasks"),
     ({"user": "household"}, "no field 'household'; the table's fields are age, item, user"),
     ({"views": ("images",)}, "choose one or both of collaborative, content"),
+    ({"views": "content"}, r"views is the string 'content', but must be a sequence: write \('content',\)"),
+    ({"tasks": "spend"}, r"tasks is the string 'spend', but must be a sequence of names: write \('spend',\)"),
+    ({"tasks": ("spend", "spend")}, "tasks spend, spend: one is named twice"),
+    ({"user": "item"}, "user and item are both the field 'item': a pair needs two"),
 ])
 def test_what_cannot_be_learned_is_refused(table, arguments, message):
     with pytest.raises(ValueError, match=message):
@@ -128,6 +132,58 @@ def test_what_cannot_be_learned_is_refused(table, arguments, message):
 def test_validation_with_other_columns_is_refused(table):
     with pytest.raises(ValueError, match="the validation table lacks age"):
         new().fit(table, table.without("age"))
+
+
+def without_label(table):
+    return table.with_targets({"purchase": table.targets["purchase"]})
+
+
+def never_observed(table):
+    return replace(table, masks={**table.masks, "spend": torch.zeros(ROWS, dtype=torch.bool)})
+
+
+def new_class(table):
+    return replace(table, targets={**table.targets, "kind": table.targets["kind"] + 1})
+
+
+def counted(table):
+    return replace(table, targets={**table.targets, "spend": table.targets["kind"]})
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (without_label, "no target 'spend'; the targets are purchase"),
+    (never_observed, "target 'spend' is observed in no row"),
+    (new_class, "target 'kind' has class 3, but those learned are 0 … 2"),
+    (counted, "target 'spend' is multiclass, but it was learned as regression"),
+])
+def test_rows_to_judge_by_need_the_targets_that_were_learned(table, change, message):
+    model = new(tasks=("purchase", "spend", "kind"), epochs=1)
+    with pytest.raises(ValueError, match=f"the validation table: {message}"):
+        model.fit(table, change(table))
+    with pytest.raises(ValueError, match=f"the table to score: {message}"):
+        model.fit(table).score(change(table))
+
+
+@pytest.mark.parametrize("views", [("content",), ("collaborative", "content")])
+def test_content_view_without_content_is_refused(table, views):
+    bare = replace(table.without("age"), numeric=table.numeric[:, :0])
+    with pytest.raises(ValueError, match="the content view has no columns: the table holds ids alone; use"):
+        new(views=views).fit(bare)
+    assert new(views=("collaborative",)).fit(bare).scores(bare)["purchase"] > 0.97
+
+
+def test_failed_fit_keeps_what_was_learned(table):
+    model = new(epochs=1).fit(table)
+    before = model.predict_proba(table)["purchase"]
+    with pytest.raises(ValueError, match="the validation table"):
+        model.fit(table, without_label(table))
+    np.testing.assert_array_equal(model.predict_proba(table)["purchase"], before)
+
+
+def test_weight_decay_shrinks_the_weights(table):
+    sizes = [sum(p.square().sum().item() for p in new(weight_decay=decay, epochs=4).fit(table).model_.parameters())
+             for decay in (0.0, 1.0)]
+    assert sizes[1] < 0.5 * sizes[0]
 
 
 def test_pairs_with_other_columns_or_unknown_ids_are_refused(fitted, table):
@@ -140,8 +196,8 @@ def test_pairs_with_other_columns_or_unknown_ids_are_refused(fitted, table):
 
 
 def test_score_needs_the_labels(fitted, table):
-    with pytest.raises(ValueError, match="no target 'spend' to score against"):
-        fitted.score(table.with_targets({"purchase": table.targets["purchase"]}))
+    with pytest.raises(ValueError, match="the table to score: no target 'spend'; the targets are purchase"):
+        fitted.score(without_label(table))
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "score"])

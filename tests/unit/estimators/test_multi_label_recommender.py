@@ -117,6 +117,29 @@ def test_constant_feature_does_no_harm(rows):
     assert np.isfinite(new(epochs=1).fit(X, Y).predict_proba(X)).all()
 
 
+def test_unit_of_a_feature_makes_no_difference(rows):
+    X, Y = rows
+    one, other = (new(epochs=3).fit(x, Y).predict_proba(x) for x in (X, 1000 * X + 70_000))
+    np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_new_rows_are_standardised_as_those_learned_from(fitted, rows):
+    np.testing.assert_allclose(fitted.predict_proba(rows[0][:7]), fitted.predict_proba(rows[0])[:7], atol=1e-12)
+
+
+@pytest.mark.parametrize("broken", ["label", "width", "mask"])
+def test_failed_fit_keeps_what_was_learned(rows, broken):
+    X, Y = rows
+    model = new(epochs=1).fit(X, Y)
+    before, known = model.predict_proba(X), dict(vars(model))
+    other = {"label": (X[:, :2], {"a": Y[:, 0], "b": Y[:, 1] + 1}), "width": (X[:, :2], Y[:5]),
+             "mask": (3 * X[:, :2], Y[:, :2], 0 * Y[:, :2])}[broken]
+    with pytest.raises(ValueError, match=r"label|shape|observed"):
+        model.fit(*other)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    assert vars(model) == known
+
+
 def test_clone_copies_the_arguments():
     model = new(widths=(8, 4))
     assert clone(model).get_params() == model.get_params()

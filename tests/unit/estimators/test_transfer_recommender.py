@@ -200,13 +200,13 @@ def test_other_columns_and_unseen_categories_are_refused_everywhere(pretrained, 
 
 
 @pytest.mark.parametrize(("rows", "message"), [
-    (NO_LABEL, "has no target 'click'; it has none"),
-    (SPEND, "target 'click' is regression, in the source it was 0 or 1"),
+    (NO_LABEL, "no target 'click'; the targets are none"),
+    (SPEND, "target 'click' is regression, but it was learned as binary"),
     (TARGET.with_targets(TARGET.targets, {"click": torch.zeros(80, dtype=torch.bool)}), "observed in no row"),
 ])
 def test_target_without_the_label_is_refused(pretrained, rows, message):
     for call in (pretrained.finetune, pretrained.score, lambda rows: pretrained.finetune(TARGET, rows)):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=f"^the (target|table of pairs|validation table): .*{message}"):
             call(rows)
 
 
@@ -219,6 +219,10 @@ def test_target_without_the_label_is_refused(pretrained, rows, message):
     ({}, SPEND, "target 'click' is regression: this recommender learns floats of 0 and 1"),
     ({}, replace(ids_of(SOURCE, 7, 1, 3), cardinalities=(6, 3)),
      "the source: categorical field 'season', row 7: id 3 is outside the vocabulary 0 … 2"),
+    ({"method": "lora", "widths": ()}, SOURCE, "method 'lora' needs layers in the body, but widths is empty"),
+    ({"method": "discriminative", "widths": ()}, SOURCE, "'discriminative' needs layers in the body"),
+    ({"method": "discriminative"}, Table.from_features(SOURCE.numeric, targets=SOURCE.targets),
+     "method 'discriminative' needs embeddings, but the table has no categorical field: choose another method"),
 ])
 def test_source_that_cannot_be_learned_is_refused(arguments, source, message):
     with pytest.raises(ValueError, match=message):
@@ -230,6 +234,37 @@ def test_failed_finetuning_keeps_the_last_model(pretrained):
     with pytest.raises(ValueError, match="lacks season"):
         pretrained.finetune(TARGET.without("season"))
     np.testing.assert_array_equal(pretrained.predict_proba(TEST), before)
+
+
+@pytest.mark.parametrize(("source", "validation"), [(NO_LABEL, None), (SOURCE, NO_LABEL),
+                                                    (SOURCE.without("season"), TARGET)])
+def test_failed_pretraining_keeps_what_was_learned(source, validation):
+    draw = np.random.RandomState(0)
+    model = new(epochs=1, finetune_epochs=1, random_state=draw).pretrain(SOURCE).finetune(TARGET)
+    before, known = model.predict_proba(TEST), dict(vars(model))
+    with pytest.raises(ValueError, match=r"target|season"):
+        model.set_params(target="click").pretrain(source, validation)
+    np.testing.assert_array_equal(model.predict_proba(TEST), before)
+    assert {**vars(model), "target": None} == known
+
+
+def test_method_changed_after_pretraining_is_checked_again():
+    model = new(epochs=0).pretrain(SOURCE).set_params(method="half")
+    with pytest.raises(ValueError, match="method 'half' is none of full"):
+        model.finetune(TARGET)
+
+
+def test_size_of_the_network_is_as_asked_for():
+    model = new(epochs=0, dim=3, widths=(7, 5), tower=(4,)).pretrain(SOURCE).source_model_
+    shapes = {tuple(parameter.shape[-2:]) for name, parameter in model.named_parameters() if "weight" in name}
+    encoded = 2 * 3 + 10
+    assert {(encoded, 7), (7, 5), (5, 4), (4, 1)} == {tuple(sorted(s, reverse=True)) for s in shapes if 9 not in s}
+
+
+def test_weight_decay_shrinks_the_weights():
+    models = [new(weight_decay=decay).pretrain(SOURCE).source_model_ for decay in (0.0, 1.0)]
+    sizes = [sum(p.square().sum().item() for p in model.parameters()) for model in models]
+    assert sizes[1] < 0.5 * sizes[0]
 
 
 @pytest.mark.parametrize("call", ["finetune", "predict", "predict_proba", "score"])

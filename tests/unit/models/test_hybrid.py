@@ -99,6 +99,11 @@ def test_stack_of_hybrids_equals_them_one_by_one(inputs):
             torch.testing.assert_close(found[name][number], values, rtol=0, atol=1e-12)
 
 
+def test_pair_of_one_field_is_refused():
+    with pytest.raises(ValueError, match="user and item are both field 1: a pair needs two"):
+        Hybrid(SCHEMA, TASKS, (1, 1))
+
+
 @pytest.mark.parametrize("views", [(), ("social",), ("content", "images")])
 def test_unknown_view_is_refused(views):
     with pytest.raises(ValueError, match="choose one or both of collaborative, content"):

@@ -104,6 +104,18 @@ def test_penalty_of_the_model_itself_is_kept():
     assert L2SP(model, 1.0, 0.0).penalty(outputs).item() == pytest.approx(model.penalty(outputs).sum().item())
 
 
+def test_penalties_of_a_stack_are_summed():
+    x = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
+    clicks = (x[:, 0] > 0).float()
+    table = Table.from_features(x, targets={"click": clicks, "purchase": clicks})
+    torch.manual_seed(0)
+    models = [AITM(table.schema, [Task("click"), Task("purchase")]) for _ in range(3)]
+    alone = [model.penalty(model(table.inputs)).sum().item() for model in models]
+    assert min(alone) > 0
+    stack = Stacked(models)
+    assert L2SP(stack, 1.0, 0.0).penalty(stack(table.repeat(3).inputs)).item() == pytest.approx(sum(alone))
+
+
 def test_unknown_prefix_and_negative_strength_are_refused(mixed_table, mixed_tasks):
     model = build(mixed_table(), mixed_tasks)
     with pytest.raises(ValueError, match="no parameter is called 'head'"):

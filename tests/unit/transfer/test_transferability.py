@@ -120,6 +120,19 @@ def test_density_ratio_of_two_normals_is_met():
     assert effective_rows(weights) == pytest.approx(20_000 / torch.e, rel=0.15)
 
 
+def test_regularization_holds_the_weights_together():
+    source, target = normal(500, 2), normal(500, 2, seed=1) + 1
+    worth = [effective_rows(density_ratio(source, target, strength)) for strength in (1e-6, 1e-2, 1.0)]
+    assert worth[0] > 499 > 1.1 * worth[1] > 1.1 * worth[2]
+
+
+def test_unit_of_a_column_does_not_change_the_weights():
+    source, target = normal(500, 2), normal(500, 2, seed=1) + 1
+    unit, level = torch.tensor([1000.0, 0.01], dtype=torch.float64), torch.tensor([0.0, 5.0], dtype=torch.float64)
+    found = density_ratio(unit * source + level, unit * target + level, 0.01)
+    torch.testing.assert_close(found, density_ratio(source, target, 0.01), rtol=1e-3, atol=1e-3)
+
+
 def test_equal_weights_are_worth_all_rows():
     assert effective_rows(torch.full((30,), 0.2)) == pytest.approx(30)
     assert effective_rows(torch.eye(30)[3]) == 1
