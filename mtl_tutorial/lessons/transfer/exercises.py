@@ -39,9 +39,17 @@ LORA = Exercise(
                 "layer twice as far."),
         Mistake(lambda x, weight, bias, down, up, alpha: x @ weight + bias + alpha / down.shape[0] * _update(x, down, up),
                 "α is divided by the number of inputs. The rank is the other side of A: its columns."),
+        Mistake(lambda x, weight, bias, down, up, alpha: x @ weight + bias + alpha / up.shape[-1] * _update(x, down, up),
+                "α is divided by the number of outputs. The rank is the side that A and B have in common: the rows of B."),
+        Mistake(lambda x, weight, bias, down, up, alpha: x @ weight + bias + alpha * down.shape[-1] * _update(x, down, up),
+                "The update is multiplied by the rank; divide by it: the scale is α/r."),
         Mistake(lambda x, weight, bias, down, up, alpha:
                 x @ weight + bias + alpha / down.shape[-1] ** 0.5 * _update(x, down, up),
                 "α is divided by √r. That is a later variant, rank-stabilised LoRA; the definition here divides by r."),
+        Mistake(lambda x, weight, bias, down, up, alpha: x @ weight + bias - alpha / down.shape[-1] * _update(x, down, up),
+                "The update is subtracted. It is added: with a minus, what merging adds would be taken away here."),
+        Mistake(lambda x, weight, bias, down, up, alpha: alpha / down.shape[-1] * _update(x, down, up),
+                "This is the update alone: the frozen layer, x W + b, has to be added."),
         Mistake(lambda x, weight, bias, down, up, alpha: bias + alpha / down.shape[-1] * _update(x, down, up),
                 "The frozen layer's product is missing: all that was pretrained is gone."),
         Mistake(lambda x, weight, bias, down, up, alpha: x @ weight + alpha / down.shape[-1] * _update(x, down, up),
@@ -66,10 +74,9 @@ LORA = Exercise(
 # --- merge_lora ------------------------------------------------------------------------------------------------
 
 def _merge_cases():
-    def case(seed, rank, alpha, *shape):
-        return (normal(seed, *shape), normal(seed + 1, *shape[:-1], rank), normal(seed + 2, *shape[:-2], rank, shape[-1]),
-                alpha)
-    return [case(30, 2, 8.0, 4, 4), case(40, 3, 1.5, 5, 5), case(50, 2, 0.5, 3, 4, 4)]
+    def case(seed, rank, alpha, width):         # as many inputs as outputs: a transposed update is wrong, and no error
+        return normal(seed, width, width), normal(seed + 1, width, rank), normal(seed + 2, rank, width), alpha
+    return [case(30, 2, 8.0, 4), case(40, 3, 1.5, 5), case(50, 2, 0.5, 3)]
 
 
 MERGE = Exercise(
@@ -79,18 +86,18 @@ MERGE = Exercise(
     hints=(
         "x W + (α/r) x A B = x (…). What stands in the brackets?",
         "A [I, r] times B [r, O] has the shape of W. That product is the whole update; x is not needed.",
-        "`weight + alpha / down.shape[-1] * (down @ up)`; `@` works on banks of matrices as it stands.",
+        "`weight + alpha / down.shape[-1] * (down @ up)`",
     ),
     mistakes=(
         Mistake(lambda weight, down, up, alpha: weight + down @ up,
                 "The scale α/r is left out: the merged layer is not the one that was trained."),
         Mistake(lambda weight, down, up, alpha: weight + alpha * down @ up,
                 "Scaled by α, but not divided by the rank."),
-        Mistake(lambda weight, down, up, alpha: weight + alpha / up.shape[-1] * down @ up,
-                "α is divided by the number of outputs. The rank is the columns of A, or the rows of B."),
         Mistake(lambda weight, down, up, alpha: weight + alpha / down.shape[0] * down @ up,
-                "α is divided by the first dimension of A: in a layer that is the number of inputs, in a bank the number "
-                "of its members. The rank is the last one."),
+                "α is divided by the layer's width, its inputs or outputs. The rank is the side that A and B have in common: "
+                "the columns of A, the rows of B."),
+        Mistake(lambda weight, down, up, alpha: weight + alpha / down.shape[-1] ** 0.5 * down @ up,
+                "α is divided by √r. That is a later variant, rank-stabilised LoRA; the forward pass above divides by r."),
         Mistake(lambda weight, down, up, alpha: weight + alpha / down.shape[-1] * (down @ up).mT,
                 "The update is transposed. Weights here are [I, O], as in x W; `torch.nn.Linear` keeps [O, I]."),
         Mistake(lambda weight, down, up, alpha: alpha / down.shape[-1] * down @ up,
@@ -108,14 +115,13 @@ MERGE = Exercise(
 # --- l2_sp_penalty ---------------------------------------------------------------------------------------------
 
 def _l2_sp_cases():
-    def case(seed, alpha, beta, shapes, new):
+    def case(seed, alpha, beta, shapes, pretrained):
         weights = {name: normal(seed + place, *shape, grad=True) for place, (name, shape) in enumerate(shapes.items())}
-        start = {name: normal(seed + 5 + place, *shape) for place, (name, shape) in enumerate(shapes.items())
-                 if name not in new}
+        start = {name: normal(seed + 5 + place, *shapes[name]) for place, name in enumerate(pretrained)}
         return weights, start, alpha, beta
-    return [case(60, 0.4, 0.06, {"body": (3, 2), "bias": (2,), "head": (2, 1)}, ("head",)),
-            case(70, 1.5, 0.3, {"embedding": (4, 3), "head": (3,), "head bias": (1,)}, ("head", "head bias")),
-            case(80, 0.2, 1.0, {"body": (2, 2), "bias": (3,)}, ())]
+    return [case(60, 0.4, 0.06, {"head": (2,), "body": (3, 2), "bias": (2,)}, ("bias", "body")),
+            case(70, 1.5, 0.3, {"embedding": (4, 3), "head": (3,), "head bias": (1,)}, ("embedding",)),
+            case(80, 0.2, 1.0, {"body": (3, 2), "bias": (2,)}, ("bias", "body"))]
 
 
 def _kept(weights, start, of=torch.square):
@@ -124,6 +130,11 @@ def _kept(weights, start, of=torch.square):
 
 def _new(weights, start, of=torch.square):
     return sum(of(value).sum() for name, value in weights.items() if name not in start)
+
+
+def _paired_by_place(weights, start, alpha, beta):
+    kept = sum((value - begin).square().sum() for value, begin in zip(weights.values(), start.values(), strict=False))
+    return alpha / 2 * kept + beta / 2 * _new(weights, start)
 
 
 L2_SP = Exercise(
@@ -139,9 +150,26 @@ L2_SP = Exercise(
     mistakes=(
         Mistake(lambda weights, start, alpha, beta: alpha * _kept(weights, start) + beta * _new(weights, start),
                 "The halves are missing. With them the gradient is α (w − w⁰) and β w."),
+        Mistake(lambda weights, start, alpha, beta: alpha / 2 * _kept(weights, start) + beta * _new(weights, start),
+                "The new weights lack their half: it is β/2."),
         Mistake(lambda weights, start, alpha, beta:
                 alpha / 2 * sum(weights[name].square().sum() for name in start) + beta / 2 * _new(weights, start),
                 "Every weight is pulled to zero: that is ordinary weight decay, which unlearns what was pretrained."),
+        Mistake(lambda weights, start, alpha, beta:
+                alpha / 2 * sum((weights[name] + start[name]).square().sum() for name in start)
+                + beta / 2 * _new(weights, start),
+                "w + w⁰: every weight is pulled to minus its start. The penalty is of the difference, w − w⁰."),
+        Mistake(lambda weights, start, alpha, beta:
+                alpha / 2 * sum((weights[name] - start[name]).sum() ** 2 for name in start)
+                + beta / 2 * sum(value.sum() ** 2 for name, value in weights.items() if name not in start),
+                "The sum is squared: differences of opposite sign cancel each other. Square first, then sum."),
+        Mistake(_paired_by_place,
+                "Weights and starts are paired by their place in the dicts (`zip`). A name is all that they share: take "
+                "`weights[name] - start[name]`."),
+        Mistake(lambda weights, start, alpha, beta:
+                alpha / 2 * sum((weights[name] - start[name]).square().sum() for name in weights),
+                "A new weight has no start: `start[name]` is there for the pretrained ones alone. Ask `name in start` "
+                "first, or run over the names in `start`.", raises="KeyError"),
         Mistake(lambda weights, start, alpha, beta: alpha / 2 * _kept(weights, start),
                 "The new weights are left out: they, too, have a penalty, towards zero."),
         Mistake(lambda weights, start, alpha, beta: alpha / 2 * (_kept(weights, start) + _new(weights, start)),
@@ -196,8 +224,8 @@ def _around_common_mean(source, target):
     return covariance_distance(*((rows - mean).T @ (rows - mean) / (len(rows) - 1) for rows in (source, target)))
 
 
-def _unscaled(source, target):
-    return (covariance(source) - covariance(target)).square().sum()
+def _unscaled(source, target, of=torch.square):
+    return of(covariance(source) - covariance(target)).sum()
 
 
 CORAL_LOSS = Exercise(
@@ -220,6 +248,20 @@ CORAL_LOSS = Exercise(
                 "The factor 1 / 4d² is missing."),
         Mistake(lambda source, target: _unscaled(source, target) / (4 * source.shape[-1]),
                 "Divided by 4d; the matrix has d² entries: 4d²."),
+        Mistake(lambda source, target: _unscaled(source, target) / source.shape[-1] ** 2,
+                "Divided by d²: the 4 is missing, it is 4d²."),
+        Mistake(lambda source, target: _unscaled(source, target) / (4 * source.shape[-1]) ** 2,
+                "Divided by (4d)², which is 16d²: only d is squared."),
+        Mistake(lambda source, target: _unscaled(source, target) / 4 * source.shape[-1] ** 2,
+                "Divided by 4 and multiplied by d²: `/ 4 * d**2` runs from the left. Put `(4 * d**2)` in brackets."),
+        Mistake(lambda source, target: _unscaled(source, target) / (4 * len(source) ** 2),
+                "d is taken for the number of rows; it is that of the features, `source.shape[1]`."),
+        Mistake(lambda source, target: _unscaled(source, target, torch.abs) / (4 * source.shape[-1] ** 2),
+                "The sizes of the entries are summed; the Frobenius norm, squared, is the sum of their squares."),
+        Mistake(lambda source, target: torch.cov(source) - torch.cov(target),
+                "Two square matrices of different size: is there one row and column for each *row* of the features? A "
+                "covariance here is [d, d]; `torch.cov` takes one variable a row, so it wants `source.T`.",
+                raises=r"size of tensor a \([46]\) must match .* b \([46]\) at non-singleton dimension 1"),
         Mistake(lambda source, target: _unscaled(source, target).sqrt() / (4 * source.shape[-1] ** 2),
                 "The Frobenius norm is not squared."),
         Mistake(lambda source, target: (source.mean(0) - target.mean(0)).square().sum() / (4 * source.shape[-1] ** 2),
@@ -247,6 +289,11 @@ def _with_gradient(x, factor):
     return x.detach() + factor * (x - x.detach())
 
 
+def _hooked(x, strength):
+    x.register_hook(lambda gradient: -strength * gradient)
+    return x
+
+
 REVERSE = Exercise(
     id="04.reverse_gradient",
     reference=reverse_gradient,
@@ -259,6 +306,14 @@ REVERSE = Exercise(
     mistakes=(
         Mistake(lambda x, strength: -strength * x,
                 "The value is changed as well: the judge would read −λ x. Forward, it must be x itself."),
+        Mistake(lambda x, strength: x.detach() - strength * x,
+                "The gradient is right, but the value is (1 − λ) x: what is added to `x.detach()` has to be zero. `x - "
+                "x.detach()` is."),
+        Mistake(lambda x, strength: -x,
+                "That is −x: the value has changed sign, and λ is not in it. Forward, it must be x itself."),
+        Mistake(_hooked,
+                "The hook hangs on x itself: *every* gradient of x is turned round, that of the task's loss as well, which "
+                "reads x beside the judge. Return a tensor of its own; the hook may hang on `x.clone()`."),
         Mistake(lambda x, strength: _with_gradient(x, strength),
                 "The gradient is scaled by λ and not turned round: the body would help the judge."),
         Mistake(lambda x, strength: _with_gradient(x, -1),

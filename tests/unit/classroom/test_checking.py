@@ -209,7 +209,8 @@ def test_module_called_more_often_than_needed_is_named(shell, monkeypatch, body,
 
 
 def test_order_of_a_dict_does_not_matter():
-    pair = Exercise("01.pair", lambda x: {"a": x, "b": 2 * x}, lambda: [(torch.ones(3, requires_grad=True),)], ("a",), ())
+    pair = Exercise("01.pair", lambda x: {"a": x, "b": 2 * x}, lambda: [(torch.ones(3, requires_grad=True),)],
+                    ("a",), ())
     assert diagnose(pair, lambda x: {"b": 2 * x, "a": x}) is None
 
 
@@ -226,7 +227,8 @@ def test_hook_on_an_argument_is_no_gradient_of_the_result():
 
 def test_computed_argument_stays_computed_and_its_gradient_is_compared():
     seen = []
-    spread = Exercise("01.spread", lambda x: 2 * x, lambda: [(torch.ones(2, requires_grad=True).expand(3, 2),)], ("a",), ())
+    spread = Exercise("01.spread", lambda x: 2 * x, lambda: [(torch.ones(2, requires_grad=True).expand(3, 2),)],
+                      ("a",), ())
     assert diagnose(spread, lambda x: seen.append(x.is_leaf) or 2 * x) is None
     assert seen == [False]
     assert "the gradient is not" in diagnose(spread, lambda x: x.detach() + x).lines[0]
@@ -241,6 +243,7 @@ def test_error_of_a_known_mistake_is_explained_before_it_is_quoted():
 
 
 def test_argument_changed_in_place_is_named_before_a_known_mistake():
-    plus = Exercise("01.plus", lambda x: x + 1, lambda: [(torch.ones(3),)], ("a",), (Mistake(lambda x: x + 2, "Two."),))
+    plus = Exercise("01.plus", lambda x: x + 1, lambda: [(torch.ones(3),)], ("a",),
+                    (Mistake(lambda x: x + 2, "Two."),))
     assert "changed its argument `x`" in diagnose(plus, lambda x: x.add_(2)).lines[0]
     assert diagnose(plus, lambda x: x + 2).lines == ("Two.",)
