@@ -1,8 +1,9 @@
 """Sentence vectors of the reviews and the snippets, made beforehand so that a lesson need not wait for them.
 
 One vector of 384 numbers per text, by :class:`mtl_tutorial.text.sentence_encoder.SentenceEncoder`, kept as float16:
-half the bytes, and no AUC moves by more than 0.0005 for it. Beside each vector stands the beginning of its text's
-SHA-256, so that a vector cannot be taken for that of another text.
+half the bytes. In the one model where it was measured, a logistic regression on tweets, the AUC moves by less than
+0.0005 for it. Beside each vector stands the beginning of its text's SHA-256, so that a vector cannot be taken for
+that of another text.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Compute the sentence vectors of the reviews and the snippets anew; ``make data`` calls it, nothing else does.
 
-Needs no network: texts and encoder are here. About three minutes with one thread.
+Needs no network: texts and encoder are here. About four minutes with one thread.
 """
 
 from __future__ import annotations

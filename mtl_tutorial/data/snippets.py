@@ -1,4 +1,4 @@
-"""Sentences from four places, with the mean sentiment that about twenty persons read in each.
+"""Sentences from four places, with the mean sentiment that 15 to 99 persons, mostly 20, read in each.
 
 1,500 snippets of each domain: customers' reviews at Amazon, film reviews, opinion pieces of the New York Times, and
 tweets. Most are one sentence of 10 to 25 words. ``sentiment`` runs from −4, extremely negative, to 4.

@@ -48,7 +48,7 @@ def test_there_is_a_vector_of_length_one_for_each_text(name, count):
     assert (vectors.norm(dim=1) - 1).abs().max() < HALF
 
 
-def test_rounding_to_float16_moves_no_auc_by_half_a_thousandth(encoder):
+def test_rounding_to_float16_hardly_moves_the_auc_of_a_model_of_tweets(encoder):
     """On tweets, half of them to learn from: positive or negative."""
     rows = snippets()
     rows = rows[rows["domain"] == "tweet"].sample(600, random_state=0)
