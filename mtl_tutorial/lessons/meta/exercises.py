@@ -4,11 +4,11 @@ import torch
 
 from mtl_tutorial.classroom.cases import normal
 from mtl_tutorial.classroom.exercise import Exercise, Mistake
-from mtl_tutorial.meta.episodes import split_episode
 from mtl_tutorial.meta.maml import inner_step
 from mtl_tutorial.meta.meta_gradient import meta_gradient
 from mtl_tutorial.meta.proto_net import prototype_logits, prototypes
 from mtl_tutorial.meta.reptile import reptile_update
+from mtl_tutorial.meta.split_episode import split_episode
 
 # --- inner_step ------------------------------------------------------------------------------------------------
 
@@ -23,7 +23,12 @@ def _inner_cases():
         weights = {"weight": normal(seed + 2, tasks, inputs, outputs, grad=True),
                    "bias": normal(seed + 3, tasks, outputs, grad=True)}
         return weights, loss_of, rate, first_order
-    return [case(0, 3, 4, 2, 2, 0.3, False), case(10, 2, 5, 3, 1, 0.2, True), case(20, 1, 3, 2, 2, 0.1, False)]
+
+    def of_one_start(weights, *others):
+        """Give all tasks the weights of the first, as MAML does: they are computed, and have no ``.grad``."""
+        return {name: value[:1].expand_as(value) for name, value in weights.items()}, *others
+    return [case(0, 3, 4, 2, 2, 0.3, False), of_one_start(*case(10, 2, 5, 3, 1, 0.2, True)),
+            case(20, 1, 3, 2, 2, 0.1, False)]
 
 
 def _descend(weights, loss_of, rate, graph, start=lambda value: value, slope=lambda gradient: gradient):
@@ -44,6 +49,11 @@ def _one_after_the_other(weights, loss_of, rate, first_order):
         [gradient] = torch.autograd.grad(loss_of(moved), [moved[name]], create_graph=not first_order, retain_graph=True)
         moved[name] = moved[name] - rate * gradient
     return moved
+
+
+def _read_from_grad(weights, loss_of, rate, first_order):
+    loss_of(weights).backward(create_graph=not first_order)
+    return {name: value - rate * value.grad for name, value in weights.items()}
 
 
 INNER = Exercise(
@@ -79,6 +89,17 @@ INNER = Exercise(
         Mistake(lambda weights, loss_of, rate, first_order:
                 {name: value.detach() for name, value in _descend(weights, loss_of, rate, False).items()},
                 "φ is cut off from θ (`.data`, `.detach()` or `no_grad`): the meta-gradient would be zero."),
+        Mistake(lambda weights, loss_of, rate, first_order:
+                _descend(weights, loss_of, rate, not first_order, start=torch.zeros_like),
+                "This is the step alone, −α∇L(θ): θ is forgotten. φ = θ − α∇L(θ)."),
+        Mistake(lambda weights, loss_of, rate, first_order:
+                _descend(weights, loss_of, rate, not first_order, slope=lambda g: g / len(g)),
+                "The loss is divided by the number of tasks: then the step shrinks with every task that stands beside. The "
+                "gradient of `loss_of(weights)` as it is already holds each task's own."),
+        Mistake(_read_from_grad,
+                "`.grad` is None: `backward()` fills it for leaves alone, and these weights are computed, as those of every "
+                "inner step but the first are. `torch.autograd.grad` returns the gradients of any tensor.",
+                raises="NoneType"),
         Mistake(_first_alone, "Only the first entry of the dict moves; every parameter takes the step."),
         Mistake(_one_after_the_other,
                 "The parameters step one after the other, the later ones on a loss that the earlier ones have changed. One "
@@ -146,6 +167,17 @@ def _support_slope_at_end(weights, support_loss, query_loss, rate, first_order):
     return direction if first_order else direction - rate * torch.autograd.grad(slope, start, direction)[0]
 
 
+def _row_sums_of_curvature(weights, support_loss, query_loss, rate, first_order):
+    start, slope, _, direction = _pieces(weights, support_loss, query_loss, rate)
+    return direction if first_order else direction - rate * torch.autograd.grad(slope.sum(), start)[0] * direction
+
+
+def _diagonal_of_curvature(weights, support_loss, query_loss, rate, first_order):
+    start, _, _, direction = _pieces(weights, support_loss, query_loss, rate)
+    bend = torch.autograd.functional.hessian(support_loss, start.detach()).diagonal()
+    return direction if first_order else direction - rate * bend * direction
+
+
 META = Exercise(
     id="05.meta_gradient",
     reference=meta_gradient,
@@ -171,6 +203,25 @@ META = Exercise(
         Mistake(lambda weights, support_loss, query_loss, rate, first_order:
                 _combined(weights, support_loss, query_loss, rate, first_order, -1.0),
                 "The curvature is not multiplied by the rate α."),
+        Mistake(lambda weights, support_loss, query_loss, rate, first_order:
+                _combined(weights, support_loss, query_loss, rate, not first_order, -rate),
+                "The flag is taken the wrong way round: in first order there is no curvature, otherwise there is."),
+        Mistake(lambda weights, support_loss, query_loss, rate, first_order:
+                meta_gradient(weights, support_loss, query_loss, -rate, first_order),
+                "The inner step goes uphill: φ = θ **−** α∇S(θ)."),
+        Mistake(lambda weights, support_loss, query_loss, rate, first_order:
+                weights - rate * meta_gradient(weights, support_loss, query_loss, rate, first_order),
+                "These are weights after a step. The gradient itself is asked for; whoever calls takes the step."),
+        Mistake(_row_sums_of_curvature,
+                "The gradient of `slope.sum()` holds the row sums of ∇²S; times the direction, entry by entry, that is no "
+                "matrix product. Take the gradient of slope · direction: `torch.autograd.grad(slope, start, direction)`."),
+        Mistake(_diagonal_of_curvature,
+                "Of ∇²S only the diagonal is taken: how the weights bend together is in the entries beside it."),
+        Mistake(lambda weights, support_loss, query_loss, rate, first_order:
+                torch.autograd.grad(support_loss(weights), weights)[0],
+                "A gradient was asked of something without a graph. Either of `weights`, which come without "
+                "`requires_grad`: begin with `start = weights.detach().requires_grad_()`. Or of a slope that was taken "
+                "without `create_graph=True`.", raises="does not require grad"),
         Mistake(_curvature_of(lambda support_loss, query_loss, start, end: (support_loss, end)),
                 "The curvature of the support loss is taken at φ. The step was computed at θ: so is its derivative."),
         Mistake(_curvature_of(lambda support_loss, query_loss, start, end: (query_loss, end)),
@@ -197,6 +248,12 @@ def _reptile_cases():
             (normal(220, 2, 2), normal(221, 5, 2, 2), 0.1)]
 
 
+def _task_after_task(start, adapted, rate):
+    for end in adapted:
+        start = start + rate * (end - start)
+    return start
+
+
 REPTILE = Exercise(
     id="05.reptile_update",
     reference=reptile_update,
@@ -212,6 +269,13 @@ REPTILE = Exercise(
                 "subtracts it.)"),
         Mistake(lambda start, adapted, rate: start + rate * (adapted - start).sum(0),
                 "The sum over tasks: then the step grows with the number of tasks, and overshoots. Take the mean."),
+        Mistake(lambda start, adapted, rate: start + rate * (adapted.sum(0) - start),
+                "The φ are summed, not averaged: the sum of T tasks lies T times as far out."),
+        Mistake(lambda start, adapted, rate: rate * (adapted.mean(0) - start),
+                "This is the step alone; it has to be added to the start."),
+        Mistake(_task_after_task,
+                "One task after the other moves the start: the last counts most, and the way is longer with every task. "
+                "Measure φ − θ of all tasks from the same θ, and take their mean."),
         Mistake(lambda start, adapted, rate: start + 0 * rate + (adapted.mean(0) - start),
                 "The rate is not used: the start jumps to the mean of the tasks' ends."),
         Mistake(lambda start, adapted, rate: start + rate * adapted.mean(0),
@@ -234,7 +298,7 @@ REPTILE = Exercise(
 def _split_cases():
     def case(seed, rows, shots, classes):
         y = torch.arange(rows) * classes // rows                                        # stored class by class
-        x = normal(seed, rows, 2) + y.unsqueeze(-1)
+        x = normal(seed, rows, 2).float() + y.unsqueeze(-1)
         order = torch.randperm(rows, generator=torch.Generator().manual_seed(seed))
         return x, y, order, shots, classes
     return [case(300, 9, 3, 3), case(310, 8, 5, 2), case(320, 12, 4, 5)]
@@ -258,14 +322,29 @@ def _tail(order, shots):
     return order[shots:]
 
 
-def _targets_unshuffled(x, y, order, shots, classes):
-    support_x, _, query_x, _, _ = split_episode(x, y, order, shots, classes)
-    return support_x, y[:shots], query_x, y[shots:], torch.bincount(y[:shots], minlength=classes) / shots
+def _as_stored(order, shots):
+    return torch.arange(shots)
 
 
-def _counts(x, y, order, shots, classes):
-    *parts, share = split_episode(x, y, order, shots, classes)
-    return *parts, share * shots
+def _targets_unshuffled(counted):
+    """Leave the targets as they are stored; the share is counted on a function's rows of (order, shots)."""
+    def found(x, y, order, shots, classes):
+        support_x, _, query_x, _, _ = split_episode(x, y, order, shots, classes)
+        share = torch.bincount(y[counted(order, shots)], minlength=classes) / shots
+        return support_x, y[:shots], query_x, y[shots:], share
+    return found
+
+
+def _by_inverse(x, y, order, shots, classes):
+    return split_episode(x, y, order.argsort(), shots, classes)
+
+
+def _share_times(factor):
+    """Multiply the share by a function of (order, shots, classes)."""
+    def found(x, y, order, shots, classes):
+        *parts, share = split_episode(x, y, order, shots, classes)
+        return *parts, share * factor(order, shots, classes)
+    return found
 
 
 def _share_of_present_classes(x, y, order, shots, classes):
@@ -290,8 +369,16 @@ SPLIT = Exercise(
                 "The rows are split as they are stored. Here, as in two of the panels, they are stored class by class: the "
                 "support then holds other classes than the query, and the place of a row gives its target away. Use "
                 "`order`."),
-        Mistake(_targets_unshuffled,
+        Mistake(_targets_unshuffled(_as_stored),
                 "x follows `order`, y does not: rows and targets no longer belong together."),
+        Mistake(_targets_unshuffled(_head),
+                "x follows `order`, and so does the share, but the targets do not: rows and targets no longer belong "
+                "together."),
+        Mistake(_split(_head, _tail, _as_stored),
+                "The share is counted over `y[:shots]`, the rows that are stored first. The support is `order[:shots]`."),
+        Mistake(_by_inverse,
+                "The rows go to the place that `order` names (`argsort`, or `x[order] = …` the other way round). `order` "
+                "holds row numbers: `x[order]`."),
         Mistake(_split(_head, lambda order, shots: order),
                 "The query holds all rows, the support's among them: part of the test is what was learned from."),
         Mistake(_split(_head, lambda order, shots: order[shots - 1:]),
@@ -308,7 +395,12 @@ SPLIT = Exercise(
         Mistake(_split(_head, lambda order, shots: order[shots:].sort().values),
                 "The right rows, but the query's stand in the order in which they are stored: leave them in the order of "
                 "`order`, or their place tells the class again."),
-        Mistake(_counts, "Counts, not shares: divide by the number of support rows."),
+        Mistake(_share_times(lambda order, shots, classes: shots),
+                "Counts, not shares: divide by the number of support rows."),
+        Mistake(_share_times(lambda order, shots, classes: shots / len(order)),
+                "The counts are divided by the number of all rows: the shares do not sum to 1. Divide by `shots`."),
+        Mistake(_share_times(lambda order, shots, classes: shots / classes),
+                "The counts are divided by the number of classes. Divide by that of the support rows, `shots`."),
         Mistake(_share_of_present_classes,
                 "The share ends with the highest class that occurs in the support. Classes that were never bought count, "
                 "too: `minlength=classes`."),
@@ -321,8 +413,8 @@ SPLIT = Exercise(
 def _proto_cases():
     def case(seed, labels, queries, size, classes):
         labels = torch.tensor(labels)
-        return (normal(seed, *labels.shape, size, grad=True), labels, normal(seed + 1, len(labels), queries, size, grad=True),
-                classes)
+        support, query = normal(seed, *labels.shape, size), normal(seed + 1, len(labels), queries, size)
+        return support.float().requires_grad_(), labels, query.float().requires_grad_(), classes
     return [case(400, [[0, 1, 2, 0, 1, 2, 0], [2, 1, 0, 0, 0, 1, 1]], 4, 3, 3), case(410, [[1, 0, 1, 1]], 3, 5, 2),
             case(420, [[0, 1, 1], [1, 0, 0], [0, 0, 1]], 2, 2, 2)]
 
@@ -344,7 +436,12 @@ def _pooled_means(support, labels, classes):
 
 def _sums(support, labels, classes):
     members = (labels.unsqueeze(-1) == torch.arange(classes)).to(support.dtype)
-    return members.transpose(1, 2) @ support
+    return members.transpose(1, 2) @ support                                            # [T, C, D]
+
+
+def _over_examples(support, labels, query, classes):
+    to_each = -_apart(query, support).square().sum(-1)                                  # [T, Q, S]
+    return prototypes(to_each.transpose(1, 2), labels, classes).transpose(1, 2)
 
 
 def _nearest_example(support, labels, query, classes):
@@ -376,6 +473,10 @@ PROTO = Exercise(
         Mistake(_by_means(lambda query, means: query @ means.transpose(1, 2)),
                 "A dot product: −‖z − c‖² = 2 z·c − ‖c‖² − ‖z‖², so the −‖c‖², which keeps a far-off prototype from "
                 "winning everything, is lost."),
+        Mistake(_by_means(lambda query, means:
+                          2 * query @ means.transpose(1, 2) - means.square().sum(-1).unsqueeze(1)),
+                "2 z·c − ‖c‖²: the same probabilities, for −‖z‖² is the same for all classes of a query, but other logits. "
+                "−‖z − c‖² has it."),
         Mistake(_by_means(lambda query, means: torch.cosine_similarity(query.unsqueeze(2), means.unsqueeze(1), dim=-1)),
                 "The cosine. Matching networks use it; a ProtoNet takes the squared distance."),
         Mistake(lambda support, labels, query, classes:
@@ -385,13 +486,24 @@ PROTO = Exercise(
                 -_apart(query, _sums(support, labels, classes) * classes / labels.shape[1]).square().sum(-1),
                 "Every class is taken to have S / C examples. They need not be equally many: count them."),
         Mistake(lambda support, labels, query, classes:
+                -_apart(query, _sums(support, labels, classes) / labels.shape[1]).square().sum(-1),
+                "The sum over a class is divided by the size of the whole support (`mean` over masked rows does so). Divide "
+                "by the number of the class's own examples."),
+        Mistake(lambda support, labels, query, classes: prototype_logits(support, labels[:1].expand_as(labels), query, classes),
+                "The labels of the first task are used for all. Every task has labels of its own."),
+        Mistake(lambda support, labels, query, classes:
                 -_apart(query, _pooled_means(support, labels, classes)).square().sum(-1),
                 "The means are taken over all tasks. Class 0 of one task has nothing to do with class 0 of another."),
+        Mistake(_over_examples,
+                "The mean of the squared distances to a class's examples: it is larger than that to their mean by the "
+                "class's own spread. Average first, then measure."),
         Mistake(_nearest_example,
                 "The distance to the nearest example of each class: that is nearest neighbour. A ProtoNet measures to the "
                 "mean."),
         Mistake(_by_means(lambda query, means: (-_apart(query, means).square().sum(-1)).log_softmax(-1)),
                 "These are log-probabilities. Return logits; the loss takes the softmax."),
+        Mistake(_by_means(lambda query, means: (-_apart(query, means).square().sum(-1)).softmax(-1)),
+                "These are probabilities. Return logits; the loss takes the softmax."),
     ),
     title="A ProtoNet's logits", difficulty=2, importance=4, minutes=10)
 

@@ -2,6 +2,7 @@
 
 import ast
 import random
+import re
 from itertools import combinations
 
 import nbformat
@@ -145,4 +146,5 @@ def test_what_check_returns_is_used_in_a_later_cell(entry):
                if cell.cell_type == "code"]
     for id, name, _ in checks_of(entry):
         own = next(place for place, source in enumerate(sources) if f'check("{id}"' in source)
-        assert any(f"{name}(" in source for source in sources[own + 1:]), f"{id}: {name} is not used afterwards"
+        used = re.compile(rf"(?<![\w.]){name}\b")
+        assert any(used.search(source) for source in sources[own + 1:]), f"{id}: {name} is not used afterwards"
