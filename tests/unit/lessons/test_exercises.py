@@ -141,6 +141,16 @@ def test_notebook_has_each_exercise_once_with_its_stub(entry):
 
 
 @pytest.mark.parametrize("entry", [entry for entry in LESSONS if entry.available], ids=lambda entry: entry.number)
+def test_heading_in_the_notebook_says_what_the_exercise_declares(entry):
+    cells = nbformat.read(NOTEBOOKS / entry.notebook, as_version=4).cells
+    for id, exercise in exercises_of(entry.number).items():
+        place = next(i for i, cell in enumerate(cells)
+                     if cell.cell_type == "code" and f'check("{id}"' in cell.source)
+        effort = exercise.heading.partition(" · ")[2]
+        assert f"*{effort}*" in cells[place - 1].source, f"{id}: the cell above its stub should say *{effort}*"
+
+
+@pytest.mark.parametrize("entry", [entry for entry in LESSONS if entry.available], ids=lambda entry: entry.number)
 def test_what_check_returns_is_used_in_a_later_cell(entry):
     sources = [cell.source for cell in nbformat.read(NOTEBOOKS / entry.notebook, as_version=4).cells
                if cell.cell_type == "code"]
