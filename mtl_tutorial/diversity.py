@@ -38,27 +38,6 @@ def catalogue_coverage(lists, items: int) -> float:
     return len(np.unique(_lists(lists, items))) / items
 
 
-def novelty(lists, shares) -> float:
-    """Return the mean surprise of the items shown, −log2 of an item's share of what is bought or seen, in bits.
-
-    Args:
-        lists: the k items shown to each user, [U, k] ids.
-        shares: of each item in all interactions, [I]; counts are scaled to sum to 1.
-
-    Raises:
-        ValueError: an item is shown whose share is 0: nobody knows how surprising it is.
-
-    Reference: Zhou et al. 2010, Solving the Apparent Diversity-Accuracy Dilemma of Recommender Systems, equation 5.
-    """
-    shares = np.asarray(shares, dtype=float)
-    shown = (shares / shares.sum())[_lists(lists, len(shares))]
-    if (shown <= 0).any():
-        user, place = np.argwhere(shown <= 0)[0]
-        raise ValueError(f"list {user}, place {place}: item {np.asarray(lists)[user, place]} has share 0; "
-                         "add a small count to every item")
-    return float(-np.log2(shown).mean())
-
-
 def diversify(scores, distances, k: int, price: float) -> np.ndarray:
     """Choose lists one place after another, each time the item of best score plus ``price`` × mean distance so far.
 

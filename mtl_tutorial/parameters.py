@@ -15,6 +15,12 @@ def dense_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in dense)
 
 
+def trained_parameters(model: nn.Module) -> int:
+    """Return the number of trained parameters, embeddings included; of a stacked model, of one repeat."""
+    total = sum(parameter.numel() for parameter in named_weights(model).values() if parameter.requires_grad)
+    return total // (getattr(model, "repeats", None) or 1)
+
+
 def named_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     """Return name -> parameter, by the names of the architecture.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mtl_tutorial.data.columns import DataError
+from mtl_tutorial.data.pinned import check_pinned
 
 
 @contextmanager
@@ -26,9 +26,7 @@ def unpacked(package: str, sha256: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as scratch:
         _run(["apt-get", "download", "--quiet=2", package], scratch, f"apt could not download {package}")
         [archive] = Path(scratch).glob("*.deb")
-        found = hashlib.sha256(archive.read_bytes()).hexdigest()
-        if found != sha256:
-            raise DataError(f"{archive.name}: SHA-256 is {found}, but {sha256} is pinned; it is not opened")
+        check_pinned(archive.read_bytes(), sha256, archive.name)
         root = Path(scratch) / "unpacked"
         _run(["dpkg-deb", "--extract", archive.name, root.name], scratch, f"{archive.name} could not be unpacked")
         yield root

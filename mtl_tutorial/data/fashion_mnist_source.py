@@ -7,7 +7,6 @@ images in the IDX format of MNIST, compressed with gzip. apt fetches it; it is n
 from __future__ import annotations
 
 import gzip
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from mtl_tutorial.data import files
 from mtl_tutorial.data.columns import DataError
 from mtl_tutorial.data.debian_download import unpacked
 from mtl_tutorial.data.fashion_mnist import CLASSES, COLUMNS, FILE, SIDE
+from mtl_tutorial.data.pinned import check_pinned
 
 PACKAGE = "dataset-fashion-mnist=0.0~git20200523.55506a9-1"
 SHA256 = "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0"
@@ -72,9 +72,7 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
     if not path.is_file():
         raise DataError(f"the source holds no {path.name}")
     content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != PINNED[path.name]:
-        raise DataError(f"{path.name}: SHA-256 is {found}, but {PINNED[path.name]} is pinned; it is not opened")
+    check_pinned(content, PINNED[path.name], path.name)
     content = gzip.decompress(content)
     dimensions = 1 + len(shape)
     sizes = tuple(int(size) for size in np.frombuffer(content, ">u4", count=dimensions, offset=4))

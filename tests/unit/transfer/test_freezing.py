@@ -5,9 +5,9 @@ from mtl_tutorial.balancing.mgda import MGDA
 from mtl_tutorial.data.table import Table
 from mtl_tutorial.models.shared_bottom import SharedBottom
 from mtl_tutorial.models.stacked import Stacked
-from mtl_tutorial.parameters import dense_parameters
+from mtl_tutorial.parameters import dense_parameters, trained_parameters
 from mtl_tutorial.training import fit
-from mtl_tutorial.transfer.freezing import freeze, trained_parameters, unfreeze
+from mtl_tutorial.transfer.freezing import freeze, unfreeze
 
 KNOBS = {"epochs": 2, "batch_size": 50, "lr": 0.01, "device": "cpu"}
 

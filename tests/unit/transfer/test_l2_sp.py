@@ -7,9 +7,10 @@ from mtl_tutorial.inference import outputs_of
 from mtl_tutorial.models.aitm import AITM
 from mtl_tutorial.models.shared_bottom import SharedBottom
 from mtl_tutorial.models.stacked import Stacked
+from mtl_tutorial.parameters import trained_parameters
 from mtl_tutorial.tasks import Task
 from mtl_tutorial.training import fit
-from mtl_tutorial.transfer.freezing import freeze, trained_parameters
+from mtl_tutorial.transfer.freezing import freeze
 from mtl_tutorial.transfer.l2_sp import L2SP, l2_sp_penalty
 
 KNOBS = {"batch_size": 50, "lr": 0.01, "device": "cpu"}

@@ -8,9 +8,9 @@ from mtl_tutorial.layers.bank import BankLinear
 from mtl_tutorial.models.mmoe import MMoE
 from mtl_tutorial.models.shared_bottom import SharedBottom
 from mtl_tutorial.models.stacked import Stacked
+from mtl_tutorial.parameters import trained_parameters
 from mtl_tutorial.training import fit
 from mtl_tutorial.transfer.adapter import Adapter, with_adapters
-from mtl_tutorial.transfer.freezing import trained_parameters
 from mtl_tutorial.transfer.lora import LoRALinear, lora_forward, merge_lora, merged, with_lora
 
 KNOBS = {"epochs": 2, "batch_size": 50, "lr": 0.01, "device": "cpu"}
