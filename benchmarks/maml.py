@@ -11,12 +11,12 @@ from torch.nn import functional as F
 
 from benchmarks.report import milliseconds, ratio, table, write_section
 from benchmarks.rounds import interleaved
+from mtl_tutorial.layers.task_mlp import TaskMLP
 from mtl_tutorial.meta.episodes import Episodes
 from mtl_tutorial.meta.losses import squared_error
 from mtl_tutorial.meta.maml import MAML
 from mtl_tutorial.meta.memory import SavedBytes
 from mtl_tutorial.meta.sinusoids import draw_sinusoids
-from mtl_tutorial.meta.task_mlp import TaskMLP
 
 Backward = Callable[[Episodes], object]
 TASKS, SHOTS, WIDTHS, INNER_LR = 25, 10, (40, 40), 0.01

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
+from mtl_tutorial.layers.task_mlp import TaskMLP
 from mtl_tutorial.meta.anil import ANIL
 from mtl_tutorial.meta.episodes import Episodes, validate, validate_classes
 from mtl_tutorial.meta.fine_tuning import FineTuning
@@ -21,7 +22,6 @@ from mtl_tutorial.meta.meta_sgd import MetaSGD
 from mtl_tutorial.meta.meta_training import meta_fit
 from mtl_tutorial.meta.proto_net import ProtoNet
 from mtl_tutorial.meta.reptile import Reptile
-from mtl_tutorial.meta.task_mlp import TaskMLP
 from mtl_tutorial.meta.task_pool import TaskPool
 from mtl_tutorial.randomness import draw_seed, weights_drawn_with
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from mtl_tutorial.meta.task_mlp import TaskMLP
+from mtl_tutorial.layers.task_mlp import TaskMLP
 
 
 class ShelfChoice(nn.Module):

@@ -6,6 +6,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from mtl_tutorial.layers.task_mlp import TaskMLP
 from mtl_tutorial.meta.anil import ANIL
 from mtl_tutorial.meta.episodes import Episodes
 from mtl_tutorial.meta.fine_tuning import FineTuning
@@ -14,7 +15,6 @@ from mtl_tutorial.meta.maml import MAML
 from mtl_tutorial.meta.meta_sgd import MetaSGD
 from mtl_tutorial.meta.proto_net import ProtoNet
 from mtl_tutorial.meta.reptile import Reptile
-from mtl_tutorial.meta.task_mlp import TaskMLP
 from mtl_tutorial.models.stacked import Stacked
 
 TASKS, SUPPORT, QUERY, CLASSES, RATE = 5, 6, 4, 3, 0.1

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mtl_tutorial.meta.episodes import Episodes, all_rows, split_episode, validate
+from mtl_tutorial.meta.episodes import Episodes, all_rows, validate
 
 
 def episodes(tasks=2, support=3, query=4, **changed):
@@ -85,20 +85,3 @@ def test_take_keeps_tasks_together():
     some = episodes(tasks=3, query_y=torch.arange(3).repeat_interleave(4).view(3, 4)).take(torch.tensor([2, 0]))
     assert some.query_y[:, 0].tolist() == [2, 0]
     assert some.support_x.shape == (2, 3, 5)
-
-
-def test_split_episode_follows_the_order_and_counts_the_support_alone():
-    y = torch.tensor([0, 0, 0, 1, 1, 2])
-    x = 10.0 * y + torch.arange(6) / 10
-    order = torch.tensor([5, 1, 3, 0, 2, 4])
-    support_x, support_y, query_x, query_y, share = split_episode(x, y, order, 3, classes=4)
-    assert support_y.tolist() == [2, 0, 1]
-    assert query_y.tolist() == [0, 0, 1]
-    assert torch.equal(torch.cat([support_x, query_x]), x[order])
-    torch.testing.assert_close(share, torch.tensor([1, 1, 1, 0]) / 3)
-
-
-@pytest.mark.parametrize("shots", [0, 4])
-def test_split_episode_wants_rows_on_both_sides(shots):
-    with pytest.raises(ValueError, match="support and query need at least one row each"):
-        split_episode(torch.zeros(4, 2), torch.zeros(4, dtype=torch.long), torch.arange(4), shots, 2)

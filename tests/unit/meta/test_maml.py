@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from mtl_tutorial.layers.task_mlp import TaskMLP
 from mtl_tutorial.meta.anil import ANIL
 from mtl_tutorial.meta.episodes import Episodes
 from mtl_tutorial.meta.fine_tuning import FineTuning
@@ -14,7 +15,6 @@ from mtl_tutorial.meta.meta_sgd import MetaSGD
 from mtl_tutorial.meta.proto_net import ProtoNet
 from mtl_tutorial.meta.reptile import Reptile, reptile_update
 from mtl_tutorial.meta.sinusoids import draw_sinusoids
-from mtl_tutorial.meta.task_mlp import TaskMLP
 from mtl_tutorial.models.stacked import Stacked
 
 METHODS = (MAML, ANIL, MetaSGD, Reptile)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from mtl_tutorial.layers.task_mlp import TaskMLP
 from mtl_tutorial.meta.episodes import Episodes
 from mtl_tutorial.meta.fine_tuning import FineTuning
 from mtl_tutorial.meta.losses import squared_error
@@ -9,7 +10,6 @@ from mtl_tutorial.meta.meta_sgd import MetaSGD
 from mtl_tutorial.meta.meta_training import meta_fit
 from mtl_tutorial.meta.reptile import Reptile
 from mtl_tutorial.meta.sinusoids import draw_sinusoids
-from mtl_tutorial.meta.task_mlp import TaskMLP
 from mtl_tutorial.models.stacked import Stacked
 from mtl_tutorial.training_state import NonFiniteLoss
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from mtl_tutorial.layers.task_mlp import TaskMLP
 from mtl_tutorial.meta.episodes import Episodes
 from mtl_tutorial.meta.proto_net import ProtoNet, prototype_logits, prototypes
-from mtl_tutorial.meta.task_mlp import TaskMLP
 
 
 def test_prototypes_are_means_of_unequal_classes():

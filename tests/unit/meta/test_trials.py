@@ -1,11 +1,11 @@
 import pytest
 import torch
 
+from mtl_tutorial.layers.task_mlp import TaskMLP
 from mtl_tutorial.meta.brand_intercepts import brand_intercepts
 from mtl_tutorial.meta.episodes import Episodes
 from mtl_tutorial.meta.fine_tuning import FineTuning
 from mtl_tutorial.meta.losses import cross_entropy
-from mtl_tutorial.meta.task_mlp import TaskMLP
 from mtl_tutorial.meta.trials import after_steps, trial_losses, with_intercepts
 
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from mtl_tutorial.meta.task_mlp import TaskMLP
+from mtl_tutorial.layers.task_mlp import TaskMLP
 from mtl_tutorial.meta.weights import initial_weights, spread, task_call
 from mtl_tutorial.models.stacked import Stacked
 
