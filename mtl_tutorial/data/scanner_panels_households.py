@@ -185,7 +185,13 @@ def draw_episodes(tasks: Households, count: int, seen: Sequence[int], seed: int)
 
     Returns:
         R · ``count`` tasks, as :func:`episodes` makes them.
+
+    Raises:
+        ValueError: a single draw, not stacked.
     """
+    if tasks.number.dim() != 2:
+        raise ValueError(f"households of {tasks.number.dim()} dimension(s): draw_episodes wants R draws, so stack "
+                         "them first, Households.stack([tasks]) for a single one")
     draw = torch.Generator().manual_seed(seed)
     picked = torch.randint(len(tasks), (len(tasks.number), count), generator=draw)                  # [R, T]
     shown = torch.tensor(seen)[torch.randint(len(seen), picked.shape, generator=draw)]

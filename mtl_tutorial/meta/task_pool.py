@@ -19,9 +19,16 @@ class TaskPool:
         ys: targets of each task, [N, …] each.
         groups: of which each task's support gets equally many rows: classes 0 … C − 1 of each row, [N] each; or
             None where any rows will do.
+
+    Raises:
+        ValueError: a task whose inputs, targets and groups are not equally many.
     """
 
     def __init__(self, xs: Sequence[Tensor], ys: Sequence[Tensor], groups: Sequence[Tensor] | None = None):
+        for name, parts in (("targets", ys), ("groups", xs if groups is None else groups)):
+            if [len(x) for x in xs] != [len(part) for part in parts]:
+                raise ValueError(f"tasks have {[len(x) for x in xs][:10]} rows of inputs, but "
+                                 f"{[len(part) for part in parts][:10]} of {name}: each row needs one")
         self.x, self.y = (pad_sequence(list(parts), batch_first=True) for parts in (xs, ys))   # [A, N, …]
         counts = torch.tensor([len(x) for x in xs])
         self.mask = torch.arange(self.x.shape[1]) < counts.unsqueeze(-1)                # [A, N]
@@ -46,13 +53,17 @@ class TaskPool:
             Episodes with C · shots support rows; query rows are padded to the longest task.
 
         Raises:
-            ValueError: a task with too few rows of a group.
+            ValueError: a task with too few rows of a group, or with none left for the query.
         """
         short = self.counts[tasks] < shots
         if short.any():
             task, group = short.nonzero()[0].tolist()
             raise ValueError(f"task {int(tasks[task])} has {int(self.counts[tasks][task, group])} rows of class "
                              f"{group}; its support needs {shots}")
+        size = shots * self.groups
+        if (whole := self.mask[tasks].sum(1) <= size).any():
+            raise ValueError(f"task {int(tasks[whole][0])}: its support would take all {size} rows, none is left to "
+                             "be judged on")
         mask, members = self.mask[tasks], self.members[tasks]                           # [T, N], [T, N, C]
         luck = torch.rand(mask.shape, generator=generator)
         order = luck.masked_fill(~mask, 2.0).argsort(1)                                 # shuffled, padding last
@@ -61,7 +72,6 @@ class TaskPool:
         mask = mask.gather(1, order)
         supports = mask & (place <= shots)
         order = order.gather(1, (~supports).byte().argsort(dim=1, stable=True))         # support, query, padding
-        size = shots * self.groups
         x, y = (_rows(part[tasks], order) for part in (self.x, self.y))
         counts = self.mask[tasks].sum(1)
         query_mask = torch.arange(size, order.shape[1]) < counts.unsqueeze(-1)          # [T, N − S]

@@ -188,6 +188,12 @@ def test_drawn_episodes_are_those_of_their_own_draw(by_hand):
     assert task.support_y.equal(draw_episodes(both, 40, [1, 3], seed=0).support_y)
 
 
+def test_drawing_from_a_draw_that_is_not_stacked_is_refused(by_hand):
+    with pytest.raises(ValueError, match=r"stack them first, Households.stack\(\[tasks\]\)"):
+        draw_episodes(by_hand, 4, [1, 3], seed=0)
+    assert draw_episodes(Households.stack([by_hand]), 4, [1, 3], seed=0).tasks == 4
+
+
 def test_mean_by_category_weighs_each_household_the_same(by_hand):
     both = Households.stack([by_hand, by_hand.take(torch.tensor([2, 1, 0]))])
     means = mean_by_category(torch.tensor([[1.0, 2, 4, 1, 2, 4]]), both)

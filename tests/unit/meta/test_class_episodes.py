@@ -47,6 +47,12 @@ def test_all_classes_and_rows_are_drawn_equally_often():
         assert ((rows - expected).abs() / expected.sqrt()).max() < 4.5
 
 
+def test_numbers_are_given_to_a_tasks_classes_at_random():
+    episodes = source().draw(6000, ways=2, shots=1, queries=1, generator=generator())
+    first, second = episodes.support_x[..., 0].unbind(1)            # the class that has number 0, and number 1
+    assert (first < second).float().mean().item() == pytest.approx(0.5, abs=4 * 0.5 / 6000 ** 0.5)
+
+
 def test_tasks_draw_from_their_own_classes():
     among = torch.tensor([[0, 1], [2, 3], [1, 3]])
     episodes = source().draw(3, ways=2, shots=1, queries=2, generator=generator(), among=among)

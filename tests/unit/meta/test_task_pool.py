@@ -49,3 +49,17 @@ def test_every_row_comes_to_the_support_equally_often():
 def test_a_task_with_too_few_rows_of_a_class_is_named():
     with pytest.raises(ValueError, match="task 0 has 2 rows of class 1; its support needs 3"):
         pool().draw(torch.tensor([1, 0]), 3, generator())
+
+
+def test_a_task_whose_rows_would_all_go_to_the_support_is_named():
+    rows = [torch.zeros(5, 2), torch.zeros(3, 2)]
+    with pytest.raises(ValueError, match="task 1: its support would take all 3 rows, none is left to be judged on"):
+        TaskPool(rows, rows).draw(torch.tensor([0, 1]), 3, generator())
+
+
+def test_inputs_and_targets_of_different_length_are_refused():
+    rows, fewer = [torch.zeros(5, 2), torch.zeros(3, 2)], [torch.zeros(5), torch.zeros(2)]
+    with pytest.raises(ValueError, match=r"\[5, 3\] rows of inputs, but \[5, 2\] of targets"):
+        TaskPool(rows, fewer)
+    with pytest.raises(ValueError, match=r"\[5, 3\] rows of inputs, but \[5, 2\] of groups"):
+        TaskPool(rows, rows, [part.long() for part in fewer])
