@@ -62,8 +62,8 @@ class TaskPool:
                              f"{group}; its support needs {shots}")
         size = shots * self.groups
         if (whole := self.mask[tasks].sum(1) <= size).any():
-            raise ValueError(f"task {int(tasks[whole][0])}: its support would take all {size} rows, none is left to "
-                             "be judged on")
+            raise ValueError(f"task {int(tasks[whole][0])}: its support would take all {size} rows, none is left "
+                             "to be judged on")
         mask, members = self.mask[tasks], self.members[tasks]                           # [T, N], [T, N, C]
         luck = torch.rand(mask.shape, generator=generator)
         order = luck.masked_fill(~mask, 2.0).argsort(1)                                 # shuffled, padding last
