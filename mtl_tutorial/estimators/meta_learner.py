@@ -11,9 +11,10 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
+from mtl_tutorial.estimators.all_or_nothing import all_or_nothing
 from mtl_tutorial.layers.task_mlp import TaskMLP
 from mtl_tutorial.meta.anil import ANIL
-from mtl_tutorial.meta.episodes import Episodes, validate, validate_classes
+from mtl_tutorial.meta.episodes import Episodes, all_rows, blanked, validate, validate_classes
 from mtl_tutorial.meta.fine_tuning import FineTuning
 from mtl_tutorial.meta.learner import EpisodeLearner
 from mtl_tutorial.meta.losses import cross_entropy, squared_error
@@ -51,10 +52,11 @@ class MetaLearner(BaseEstimator):
     Attributes:
         classes_: the classes of all tasks, of which every task has each (not for regression).
         model_: the trained network.
-        losses_: mean query loss of each training step, [steps].
+        losses_: mean over the tasks of each training step, [steps]: of the loss on query rows after adaptation; for
+            ``"reptile"`` after adaptation to all rows, for ``"fine_tuning"`` on all rows before any.
 
-    Floating-point features are standardised with the mean and deviation of all training rows; integers (ids) are
-    passed on as they are.
+    Floating-point features are standardised with the mean and deviation of all training rows, support and query;
+    integers (ids) are passed on as they are. Learning that fails leaves the estimator as it was.
     """
 
     def __init__(self, module: nn.Module | None = None, algorithm: str = "maml", kind: str = "multiclass",
@@ -73,6 +75,7 @@ class MetaLearner(BaseEstimator):
         self.device = device
         self.random_state = random_state
 
+    @all_or_nothing
     def learn(self, tasks: Sequence[tuple] | Episodes):
         """Learn from tasks.
 
@@ -82,7 +85,7 @@ class MetaLearner(BaseEstimator):
 
         Raises:
             ValueError: an unknown algorithm or kind, tasks whose features differ in shape, a task with too few rows
-                of a class, or without any.
+                of a class, or without any, NaN, a module that does not map such rows to such outputs.
         """
         self._check_settings()
         seed = draw_seed(self.random_state)
@@ -91,11 +94,13 @@ class MetaLearner(BaseEstimator):
             draw = self._from_episodes(tasks, generator)
         else:
             draw = self._from_pairs(tasks, generator)
+        first = draw(0)
         with weights_drawn_with(seed):
             self._learner = self._new_learner().to(self.device)
-            history = meta_fit(self._learner, draw, steps=self.steps, lr=self.lr, description="meta-learning")
+            self._refuse_unfit_module(first)
+            history = meta_fit(self._learner, lambda step: draw(step) if step else first, steps=self.steps,
+                               lr=self.lr, description="meta-learning")
         self.model_, self.losses_ = self._learner.model, history.losses[:, 0].cpu().numpy()
-        return self
 
     def _check_settings(self) -> None:
         if self.algorithm not in ALGORITHMS:
@@ -104,6 +109,20 @@ class MetaLearner(BaseEstimator):
             raise ValueError(f"kind {self.kind!r} is neither 'multiclass' nor 'regression'")
         if self.kind == "regression" and self.algorithm == "proto_net":
             raise ValueError("proto_net classifies by the nearest class: there are no classes in a regression")
+        if self.tasks_per_step < 1:
+            raise ValueError(f"tasks_per_step={self.tasks_per_step} must be at least 1")
+
+    @torch.no_grad()
+    def _refuse_unfit_module(self, tasks: Episodes) -> None:
+        x, model = tasks.support_x[0], self._learner.model.eval()
+        try:
+            found = list(model(x).shape)
+        except (RuntimeError, IndexError) as error:
+            raise ValueError(f"module does not take rows {x.dtype} {list(x.shape)}: {error}") from error
+        width = None if self.algorithm == "proto_net" else len(self.classes_) if self.kind == "multiclass" else 1
+        if len(found) != 2 or found[0] != len(x) or width not in (None, found[1]):
+            raise ValueError(f"module maps rows {list(x.shape)} to {found}, expected {[len(x), width or 'D']}: for "
+                             f"algorithm={self.algorithm!r} and kind={self.kind!r}")
 
     def _from_pairs(self, tasks: Sequence[tuple], generator: torch.Generator):
         tasks = [(np.asarray(x), np.asarray(y)) for x, y in tasks]
@@ -138,27 +157,32 @@ class MetaLearner(BaseEstimator):
                                  "judged on")
 
     def _from_episodes(self, tasks: Episodes, generator: torch.Generator):
-        self._scale_by(tasks.support_x.flatten(0, 1).numpy(force=True))
+        validate(tasks)
+        x, _, mask = all_rows(tasks)
+        self._scale_by((x.flatten(0, 1) if mask is None else x[mask]).numpy(force=True))
+        (support_x, support_y), (query_x, query_y) = blanked(*tasks.support), blanked(*tasks.query)
         if self.kind == "multiclass":
-            self.classes_ = np.arange(int(tasks.support_y.max()) + 1)
+            self.classes_ = np.arange(int(support_y.max()) + 1)
             validate(tasks, len(self.classes_))
-        else:
-            validate(tasks)
-        inputs = {part: self._inputs(getattr(tasks, part)) for part in ("support_x", "query_x")}
-        targets = {part: self._targets(getattr(tasks, part), part) for part in ("support_y", "query_y")}
-        scaled = tasks._replace(**inputs, **targets)
+        scaled = tasks._replace(
+            support_x=self._inputs(support_x), support_y=self._targets(support_y, "support_y"),
+            query_x=self._inputs(query_x), query_y=self._targets(query_y, "query_y"))
         size = min(self.tasks_per_step, tasks.tasks)
         return lambda step: scaled.take(torch.randperm(tasks.tasks, generator=generator)[:size]).to(self.device)
 
     def _scale_by(self, x: np.ndarray) -> None:
         self._row_shape, self._mean, self._deviation = x.shape[1:], 0.0, 1.0
-        if np.issubdtype(x.dtype, np.floating):
+        self._numbers = np.issubdtype(x.dtype, np.floating)
+        if self._numbers:
             deviation = x.std(0)
             self._mean, self._deviation = x.mean(0), np.where(deviation > 0, deviation, 1.0)
 
     def _inputs(self, x) -> Tensor:
         x = np.asarray(x)
-        if np.issubdtype(x.dtype, np.floating):
+        if np.issubdtype(x.dtype, np.floating) != self._numbers:
+            kinds = ("integers, ids" if not self._numbers else "floating-point numbers")
+            raise ValueError(f"x holds {x.dtype}, but the first tasks held {kinds}: convert it, x.astype(…)")
+        if self._numbers:
             if not np.isfinite(x).all():
                 raise ValueError("x holds NaN or infinite values")
             return torch.as_tensor((x - self._mean) / self._deviation, dtype=torch.float32)
@@ -166,6 +190,8 @@ class MetaLearner(BaseEstimator):
 
     def _targets(self, y, what: str) -> Tensor:
         y = np.asarray(y)
+        if np.issubdtype(y.dtype, np.floating) and not np.isfinite(y).all():
+            raise ValueError(f"{what} holds NaN or infinite values")
         if self.kind == "regression":
             numbers = torch.as_tensor(y, dtype=torch.float32)
             return numbers if numbers.dim() == 3 else numbers.unsqueeze(-1)             # [n, 1] or [T, N, 1]
@@ -194,6 +220,9 @@ class MetaLearner(BaseEstimator):
     def _outputs(self, x, support: tuple) -> Tensor:
         if not hasattr(self, "model_"):
             raise NotFittedError("this MetaLearner has not learned yet: call learn(tasks) first")
+        if not isinstance(support, (tuple, list)) or len(support) != 2:
+            raise ValueError(f"support must be a pair (x, y) of the task's known rows, not {type(support).__name__}"
+                             f"{f' of {len(support)}' if hasattr(support, '__len__') else ''}")
         support_x, support_y = np.asarray(support[0]), np.asarray(support[1])
         x = np.asarray(x)
         for name, rows in (("x", x), ("support x", support_x)):
