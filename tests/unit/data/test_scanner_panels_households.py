@@ -18,9 +18,8 @@ from mtl_tutorial.data.scanner_panels_households import (
     households,
     mean_by_category,
     split_households,
-    taste,
-    with_taste,
 )
+from mtl_tutorial.meta.loyalty import taste, with_taste
 
 TUNA = [("tuna", ["skw", "pw", "skw", "coso", "pw", "pw", "sko"]), ("tuna", ["cosw"] * 6), ("tuna", ["skw", "pw"])]
 CATSUP = ("catsup", ["heinz28", "heinz32", "heinz41", "hunts32", "heinz28", "heinz28", "heinz32", "heinz28"])
