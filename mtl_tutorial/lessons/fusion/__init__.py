@@ -1,0 +1,1 @@
+"""Lesson 07, collaborative fusion: exercises, quiz and interview questions."""
