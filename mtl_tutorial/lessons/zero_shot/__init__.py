@@ -1,0 +1,1 @@
+"""Lesson 06, zero-shot learning: exercises, quiz and interview questions."""
