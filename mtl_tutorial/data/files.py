@@ -3,6 +3,9 @@
 The files lie in ``data/`` at the root of the repository, found from this package's own path, or in the folder
 that ``$MTL_TUTORIAL_DATA`` names. ``SHA256SUMS`` in that folder holds each file's expected hash, in the format
 of the ``sha256sum`` command. Writing a file enters its hash; reading a file compares it.
+
+Files of facts and numbers are Parquet. A small table that was written by hand is CSV, which people can read and
+correct: UTF-8, commas, a header, no empty value. It is its own source, so nothing here writes it.
 """
 
 from __future__ import annotations
@@ -15,13 +18,15 @@ from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
 
-from mtl_tutorial.data.columns import Category, Column, DataError, check
+from mtl_tutorial.data.columns import Category, Column, DataError, Integer, Real, check
 
 HASHES = "SHA256SUMS"
 LEVELS = {"zstd": 19, "brotli": 11}         # the smallest files that each codec can make in reasonable time
 REMEDY = "restore it with 'git checkout data' or rebuild it with 'make data'"
+REMEDY_OF_CSV = "restore it with 'git checkout data'"       # written by hand: there is no source to rebuild it from
 
 
 def folder() -> Path:
@@ -36,27 +41,29 @@ def read(name: str, columns: Mapping[str, Column]) -> pd.DataFrame:
     The hash comes last, so that a wrong file is described by what is wrong in it where that can be said.
 
     Args:
-        name: of the file, e.g. ``"census_income_train.parquet"``.
+        name: of the file, e.g. ``"census_income_train.parquet"``; read as CSV if it ends so, else as Parquet.
         columns: what each column may hold.
 
     Raises:
         DataError: the file is missing or damaged, or differs from its declaration or from its hash.
     """
     path = folder() / name
+    kind, remedy = ("CSV", REMEDY_OF_CSV) if name.endswith(".csv") else ("Parquet", REMEDY)
     if not path.is_file():
-        raise DataError(f"{path} is missing; {REMEDY}")
+        raise DataError(f"{path} is missing; {remedy}")
     content = path.read_bytes()
     try:
-        table = pq.read_table(pa.BufferReader(content))
+        source = pa.BufferReader(content)
+        table = _table_of_texts(source, columns) if kind == "CSV" else pq.read_table(source)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{name}: cannot be read as Parquet, truncated or damaged ({error}); {REMEDY}") from error
+        raise DataError(f"{name}: cannot be read as {kind}, truncated or damaged ({error}); {remedy}") from error
     try:
-        frame = check(table, columns, name)
+        frame = check(_typed(table, columns, name) if kind == "CSV" else table, columns, name)
     except DataError as error:
-        raise DataError(f"{error}; {REMEDY}") from None
+        raise DataError(f"{error}; {remedy}") from None
     found, expected = hashlib.sha256(content).hexdigest(), hashes(path.parent).get(name, "nothing")
     if found != expected:
-        raise DataError(f"{name}: SHA-256 is {found}, but {HASHES} says {expected}; {REMEDY}")
+        raise DataError(f"{name}: SHA-256 is {found}, but {HASHES} says {expected}; {remedy}")
     return frame
 
 
@@ -103,6 +110,32 @@ def hashes(target: Path) -> dict[str, str]:
             case _:
                 raise DataError(f"{path}: line {number} is not a hash and a file name; {REMEDY}")
     return entries
+
+
+def _table_of_texts(source: pa.BufferReader, columns: Mapping[str, Column]) -> pa.Table:
+    """Return a CSV file's columns as text, an empty value as the empty text."""
+    options = pyarrow.csv.ConvertOptions(column_types={column: pa.string() for column in columns})
+    return pyarrow.csv.read_csv(source, convert_options=options)
+
+
+def _typed(table: pa.Table, columns: Mapping[str, Column], name: str) -> pa.Table:
+    """Return a table of texts with the types that its declaration asks for.
+
+    Raises:
+        DataError: a text is not the number that its column must hold.
+    """
+    for place, column in enumerate(table.column_names):
+        declared = columns.get(column)
+        if isinstance(declared, Category):
+            table = table.set_column(place, column, table[column].dictionary_encode())
+        elif isinstance(declared, Integer | Real):
+            texts = table[column].to_pandas()
+            numbers = pd.to_numeric(texts, errors="coerce")
+            if numbers.isna().any():
+                row = int(numbers.isna().argmax())
+                raise DataError(f"{name}: column {column!r}, row {row}: {texts.iloc[row]!r} is not {declared}")
+            table = table.set_column(place, column, pa.array(numbers))
+    return table
 
 
 def _plain(column: pd.Series, kind: Column) -> pa.Array:

@@ -31,6 +31,14 @@ def replace_value(table, column, row, value):
     return table.set_column(table.column_names.index(column), column, array)
 
 
+def size_of(path):
+    """Return the rows and columns of a data file."""
+    if path.suffix == ".csv":
+        return pd.read_csv(path).shape
+    size = pq.read_metadata(path)
+    return size.num_rows, size.num_columns
+
+
 def small_frame():
     return pd.DataFrame({"sex": ["Male", "Female", "Male"], "age": [3, 90, 0], "weight": [0.5, 10.0, 1.25]})
 
@@ -117,6 +125,43 @@ def test_what_is_written_is_read_again(folder):
     assert sorted(path.name for path in folder.iterdir()) == ["SHA256SUMS", "small.parquet"]
 
 
+def put_csv(folder, text):
+    """Write a small CSV file and enter its hash."""
+    (folder / "small.csv").write_text(text)
+    (folder / "SHA256SUMS").write_text(f"{hashlib.sha256(text.encode()).hexdigest()}  small.csv\n")
+
+
+CSV = 'sex,age,weight\nMale,3,0.5\nFemale,90,10\nMale,0,1.25\n'
+
+
+def test_csv_written_by_hand_is_read_as_its_declaration_says(folder):
+    put_csv(folder, CSV)
+    frame = files.read("small.csv", SMALL)
+    assert frame["sex"].cat.categories.tolist() == ["Female", "Male"]
+    assert frame.astype({"sex": str}).equals(small_frame())
+
+
+@pytest.mark.parametrize(("old", "new", "problem"), [
+    ("90", "ninety", "column 'age', row 1: 'ninety' is not a whole number 0 … 90"),
+    ("90", "91", "column 'age', row 1: 91 is not a whole number 0 … 90"),
+    ("90", "", "column 'age', row 1: '' is not a whole number 0 … 90"),
+    ("Female", "female", "column 'sex', row 1: 'female' is not one of 'Female', 'Male'"),
+    ("age", "years", "column 'age' is missing and column 'years' is unknown"),
+    ("90,10", "90", "cannot be read as CSV, truncated or damaged"),
+])
+def test_csv_that_does_not_fit_is_named_with_column_and_row(folder, old, new, problem):
+    put_csv(folder, CSV.replace(old, new, 1))
+    with pytest.raises(DataError, match=f"^small.csv: {problem}.*; restore it with 'git checkout data'$"):
+        files.read("small.csv", SMALL)
+
+
+def test_csv_that_differs_from_its_hash_is_refused(folder):
+    put_csv(folder, CSV)
+    (folder / "small.csv").write_text(CSV.replace("0.5", "0.6"))
+    with pytest.raises(DataError, match=r"small.csv: SHA-256 is .*, but SHA256SUMS says"):
+        files.read("small.csv", SMALL)
+
+
 def test_writing_enters_the_hash_beside_the_others(folder):
     for name in ("b.parquet", "a.parquet"):
         files.write(folder, name, small_frame(), SMALL)
@@ -149,8 +194,8 @@ def test_readme_and_hashes_agree_with_the_files():
     assert set(expected) == {path.name for path in DATA.iterdir()} - {"README.md", "LICENSES.md", files.HASHES}
     for name, digest in expected.items():
         assert hashlib.sha256((DATA / name).read_bytes()).hexdigest() == digest
-        size = pq.read_metadata(DATA / name)
-        assert f"| `{name}` | {size.num_rows:,} | {size.num_columns} | `{digest}` |" in text
+        rows, columns = size_of(DATA / name)
+        assert f"| `{name}` | {rows:,} | {columns} | `{digest}` |" in text
 
 
 def test_data_files_stay_small():
