@@ -1,0 +1,1 @@
+"""Several models, one answer: fused experts, students that teach each other, data that may not meet."""
