@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 import torch
+from chances import SIGMAS, assert_binomial, assert_calibrated
 from torch.nn import functional as F
 
 from mtl_tutorial.data.marketplace import REQUEST_TASKS, SCENARIOS, Shop, grades, requests
@@ -11,8 +12,6 @@ from mtl_tutorial.data.marketplace.requests import CELLS, RETRIEVAL, retrieve
 from mtl_tutorial.evaluation import auc
 
 COUNT, LENGTH = 60_000, 8
-BINS = 10
-SIGMAS = 4.5            # of sampling error: a false alarm in about 150,000 comparisons
 STEPS = ("click", "cart", "purchase")
 SEARCH = SCENARIOS.index("search")
 
@@ -35,25 +34,6 @@ def one_row_per_request(table):
 
 def first_rows(table):
     return table.take(torch.arange(0, len(table), LENGTH))
-
-
-def assert_binomial(successes, chances, trials):
-    """Every count as announced, within chance; where the variance is tiny, nothing can be told."""
-    variance = trials * chances * (1 - chances)
-    told = variance > 4
-    assert told.any()
-    error = (successes - trials * chances)[told] / variance[told].sqrt()
-    assert error.abs().max() < SIGMAS
-
-
-def assert_calibrated(labels, probability, order=None):
-    """In every tenth of the rows, ordered by probability or as told, as many positives as announced."""
-    labels, probability = labels.double(), probability.double()
-    order = probability if order is None else order
-    for rows in order.argsort().tensor_split(BINS):
-        chance = probability[rows]
-        error = (labels[rows] - chance).sum() / (chance * (1 - chance)).sum().sqrt()
-        assert abs(error.item()) < SIGMAS
 
 
 def click_auc(table, rows, kind):
