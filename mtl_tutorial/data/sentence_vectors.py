@@ -1,4 +1,4 @@
-"""Sentence vectors of the reviews and the snippets, made beforehand so that a lesson need not wait for them.
+"""Sentence vectors of the texts in ``data/``, made beforehand so that a lesson need not wait for them.
 
 One vector of 384 numbers per text, by :class:`mtl_tutorial.text.sentence_encoder.SentenceEncoder`, kept as float16:
 half the bytes. In the one model where it was measured, a logistic regression on tweets, the AUC moves by less than
@@ -17,13 +17,21 @@ from torch import Tensor
 
 from mtl_tutorial.data import files
 from mtl_tutorial.data.columns import Bytes, Column, DataError
+from mtl_tutorial.data.customer_messages import customer_intents, customer_messages
+from mtl_tutorial.data.fashion_mnist_attributes import product_classes
 from mtl_tutorial.data.food_reviews import read_food_reviews
 from mtl_tutorial.data.snippets import snippets
 
 WIDTH = 384
 FLOAT16 = np.dtype("<f2")
 DIGEST = 8                                      # bytes of a text's SHA-256
-READERS = {"food_reviews": read_food_reviews, "snippets": snippets}
+READERS = {                                     # set of texts -> its reader, of a frame with a column "text"
+    "food_reviews": read_food_reviews,
+    "snippets": snippets,
+    "customer_messages": customer_messages,
+    "customer_intents": customer_intents,
+    "product_classes": product_classes,
+}
 
 COLUMNS: dict[str, Column] = {
     "text_sha256": Bytes(DIGEST),
@@ -32,10 +40,10 @@ COLUMNS: dict[str, Column] = {
 
 
 def sentence_vectors(name: str) -> Tensor:
-    """Return the vectors [N, 384] float32 of a set of texts, a row for each row of its file.
+    """Return the vectors [N, 384] float32 of a set of texts, a row for each text that its reader gives.
 
     Args:
-        name: ``"food_reviews"`` or ``"snippets"``. A reader that leaves rows out keeps their numbers as its index:
+        name: of the set, a key of ``READERS``. A reader that leaves rows out keeps their numbers as its index:
             ``sentence_vectors("food_reviews")[food_reviews().index]``.
 
     Returns:

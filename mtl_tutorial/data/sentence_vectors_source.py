@@ -1,4 +1,4 @@
-"""Compute the sentence vectors of the reviews and the snippets anew; ``make data`` calls it, nothing else does.
+"""Compute the sentence vectors of all sets of texts anew; ``make data`` calls it, nothing else does.
 
 Needs no network: texts and encoder are here. About four minutes with one thread.
 """
