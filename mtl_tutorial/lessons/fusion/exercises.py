@@ -4,8 +4,262 @@ from torch.nn import functional as F
 
 from mtl_tutorial.classroom.cases import normal
 from mtl_tutorial.classroom.exercise import Exercise, Mistake
+from mtl_tutorial.fusion.ambiguity import ambiguity
 from mtl_tutorial.fusion.distillation import distillation_loss
 from mtl_tutorial.fusion.mutual_learning import mutual_learning_loss
+from mtl_tutorial.fusion.out_of_fold import out_of_fold
+from mtl_tutorial.fusion.simplex import project_to_simplex
+
+# --- project_to_simplex ----------------------------------------------------------------------------------------
+
+def _simplex_cases():
+    return [(torch.tensor([[0.9, 0.5, -0.4, -0.1], [3.0, 0.2, 1.9, 2.6], [-2.0, -1.2, -1.5, -1.3]], dtype=torch.float64),),
+            (normal(10, 4, 6),), (torch.tensor([0.1, 0.7, 0.4, 0.6, -0.3], dtype=torch.float64),)]
+
+
+def _threshold(values, kept_of):
+    """Return max(v − t, 0) with t of the k largest values, where k is a function of them and of their thresholds."""
+    largest = values.sort(-1, descending=True).values
+    thresholds = (largest.cumsum(-1) - 1) / torch.arange(1, values.shape[-1] + 1)
+    kept = kept_of(largest, thresholds).sum(-1, keepdim=True).clamp(1, values.shape[-1])
+    return values - thresholds.gather(-1, kept - 1)
+
+
+def _of_positive_values(values):
+    return _threshold(values, lambda largest, thresholds: largest > 0).clamp(min=0)
+
+
+def _moved_together(values):
+    return values - (values.sum(-1, keepdim=True) - 1) / values.shape[-1]
+
+
+def _scaled(values):
+    clipped = values.clamp(min=0)
+    return clipped / clipped.sum(-1, keepdim=True).clamp(min=1e-12)
+
+
+def _sorted_answer(values):
+    return project_to_simplex(values).sort(-1, descending=True).values
+
+
+def _over_problems(values):
+    return project_to_simplex(values.T).T if values.dim() == 2 else project_to_simplex(values)
+
+
+def _only_if_too_large(values):
+    clipped = values.clamp(min=0)
+    return torch.where(clipped.sum(-1, keepdim=True) <= 1, clipped, project_to_simplex(values))
+
+
+SIMPLEX = Exercise(
+    id="07.project_to_simplex",
+    reference=project_to_simplex,
+    cases=_simplex_cases,
+    hints=(
+        "The nearest point is max(v − t, 0): all weights lose the same amount t, and those that would fall below nought stop "
+        "there. Which t makes the rest sum to 1?",
+        "If the k largest values stay above nought, t = (their sum − 1) / k. Sort in descending order; `cumsum` gives the t of "
+        "every k at once. k is right as long as the k-th value is above its t.",
+        "`largest = values.sort(-1, descending=True).values`; `t = (largest.cumsum(-1) - 1) / torch.arange(1, M + 1)`; `k = "
+        "(largest > t).sum(-1, keepdim=True)`; then `(values - t.gather(-1, k - 1)).clamp(min=0)`.",
+    ),
+    mistakes=(
+        Mistake(_scaled,
+                "Clipped at nought and divided by the sum: that is on the simplex, but it is not the *nearest* point, and a "
+                "descent that projects so ends elsewhere. Subtract the same amount from all weights instead."),
+        Mistake(lambda values: values.softmax(-1),
+                "A softmax: on the simplex, but not the nearest point. It moves even what already lies there, and no weight "
+                "ever becomes exactly nought."),
+        Mistake(_moved_together,
+                "All values moved until the sum is 1, and nothing clipped: some weights are negative."),
+        Mistake(lambda values: _moved_together(values).clamp(min=0),
+                "Moved until the sum is 1, then clipped: what is clipped away was part of the sum, so that it is above 1 now. "
+                "The amount t depends on which weights stay above nought. (Sorted with the smallest first, t comes out like "
+                "this, too.)"),
+        Mistake(lambda values: _scaled(_moved_together(values)),
+                "Moved until the sum is 1, clipped, and scaled back: the sum is right, but the point is not the nearest. The "
+                "amount t depends on which weights stay above nought."),
+        Mistake(lambda values: _threshold(values, lambda largest, t: largest > t),
+                "The amount t is right, but the weights below nought were not clipped."),
+        Mistake(_of_positive_values,
+                "k counts the values above 0. It should count those that are above their own threshold, (sum of the k largest − "
+                "1) / k."),
+        Mistake(_sorted_answer,
+                "The right weights, in descending order: each must stand at the place of its own expert. Take t from the sorted "
+                "values and subtract it from the others."),
+        Mistake(lambda values: _threshold(values, lambda largest, t: largest[..., :1] > -torch.inf).clamp(min=0),
+                "t is that of k = 1, the largest value − 1: only one weight is sure to stay. Take the largest k whose k-th value "
+                "is above its t."),
+        Mistake(_over_problems,
+                "The weights sum to 1 over the problems of the batch, not over the experts: sort and sum along the last "
+                "dimension."),
+        Mistake(_only_if_too_large,
+                "Values whose positive part sums to less than 1 were left as they are: that is the projection on Σ w ≤ 1. Here "
+                "the sum is 1 exactly, so the same amount may have to be added."),
+    ),
+    title="The nearest weights on the simplex", difficulty=3, importance=3, minutes=15)
+
+
+# --- out_of_fold -----------------------------------------------------------------------------------------------
+
+def _nearest(x, y):
+    """Remember every row: the model answers with the target of the nearest one that it saw."""
+    return lambda rows: y[torch.cdist(rows, x).argmin(-1)]
+
+
+def _least_squares(x, y):
+    weights = torch.linalg.solve(x.T @ x + torch.eye(x.shape[1], dtype=x.dtype), x.T @ y)
+    return lambda rows: rows @ weights
+
+
+def _fold_cases():
+    def case(fit, seed, fold):
+        return fit, normal(seed, len(fold), 2), normal(seed + 1, len(fold)), torch.tensor(fold)
+    return [case(_nearest, 20, [0, 1, 2, 1, 0, 2, 2, 0, 1, 0]), case(_least_squares, 30, [7, 3, 3, 5, 7, 5, 3, 5, 7, 3, 3]),
+            case(_least_squares, 40, [1, 1, 0, 0, 1, 0, 0])]
+
+
+def _filled(fitted, asked):
+    """Fit and ask on rows chosen by functions of (fold, number); a later answer replaces an earlier one."""
+    def found(fit, x, y, fold):
+        answers = torch.zeros_like(y)
+        for number in fold.unique():
+            learn, ask = fitted(fold, number), asked(fold, number)
+            answers[ask] = fit(x[learn], y[learn])(x[ask])
+        return answers
+    return found
+
+
+def _by_fold(fit, x, y, fold):
+    return torch.cat([fit(x[fold != number], y[fold != number])(x[fold == number]) for number in fold.unique()])
+
+
+def _order_taken_for_place(fit, x, y, fold):
+    return _by_fold(fit, x, y, fold)[fold.argsort(stable=True)]
+
+
+def _mean_of_all_models(fit, x, y, fold):
+    return torch.stack([fit(x[fold != number], y[fold != number])(x) for number in fold.unique()]).mean(0)
+
+
+def _counted_from_nought(fit, x, y, fold):
+    answers = torch.zeros_like(y)
+    for number in range(len(fold.unique())):
+        if (fold == number).any():
+            answers[fold == number] = fit(x[fold != number], y[fold != number])(x[fold == number])
+    return answers
+
+
+def _own_folds(numbers):
+    """Ignore the fold numbers; take others, a function of them."""
+    return lambda fit, x, y, fold: out_of_fold(fit, x, y, numbers(fold))
+
+
+def _dealt_by_position(fold):
+    return torch.arange(len(fold)) % len(fold.unique())
+
+
+def _cut_in_blocks(fold):
+    return torch.arange(len(fold)) * len(fold.unique()) // len(fold)
+
+
+OUT_OF_FOLD = Exercise(
+    id="07.out_of_fold",
+    reference=out_of_fold,
+    cases=_fold_cases,
+    hints=(
+        "Which model may predict a row of fold k? One that saw every row but those of fold k. How many models is that in all?",
+        "For each fold number that occurs: `rows = fold == number`, fit on `~rows`, predict `rows`, and write the answers to "
+        "their own places.",
+        "`answers = torch.empty_like(y)`, then in the loop over `fold.unique()`: `answers[rows] = fit(x[~rows], "
+        "y[~rows])(x[rows])`.",
+    ),
+    mistakes=(
+        Mistake(lambda fit, x, y, fold: fit(x, y)(x),
+                "One model, fitted on all rows, predicts the rows that it was fitted on: this is the leak itself. A row of fold "
+                "k belongs to a model that never saw fold k."),
+        Mistake(_filled(lambda fold, number: fold == number, lambda fold, number: fold == number),
+                "Each fold is predicted by a model that was fitted on that same fold: every row was seen. Fit on `fold != "
+                "number`."),
+        Mistake(_filled(lambda fold, number: fold == number, lambda fold, number: fold != number),
+                "The roles are exchanged: fitted on one fold, asked for all others. No row was seen, but each model learned from "
+                "a K-th of the rows, and later answers replace earlier ones."),
+        Mistake(_filled(lambda fold, number: fold != number, lambda fold, number: torch.ones_like(fold, dtype=torch.bool)),
+                "Every model predicts all rows, and the last one's answers stay: it saw all rows but those of the last fold."),
+        Mistake(_filled(lambda fold, number: fold != number, lambda fold, number: fold != number),
+                "The rows that are predicted are those that the model was fitted on: predict `fold == number`."),
+        Mistake(_by_fold,
+                "The right answers in the wrong order: fold after fold. Answer n must belong to row n, or every weight is fitted "
+                "to other rows' targets."),
+        Mistake(_order_taken_for_place,
+                "Put in order by the wrong permutation: `order[i]` says which row stands at place i, so *write* to it "
+                "(`answers[order] = …`), or read with its inverse, `order.argsort()`."),
+        Mistake(_mean_of_all_models,
+                "Each row gets the mean of all models: all but one of them saw it."),
+        Mistake(_counted_from_nought,
+                "The folds are taken to be numbered 0 … K − 1, and rows of other folds are never predicted. Loop over the "
+                "numbers that occur: `fold.unique()`."),
+        Mistake(_own_folds(_dealt_by_position),
+                "The given folds are not used: rows are dealt out by their position. `fold` may hold a user's rows together, or "
+                "be shared with other experts."),
+        Mistake(_own_folds(_cut_in_blocks),
+                "The given folds are not used: the rows are cut into K blocks. `fold` says which rows belong together."),
+    ),
+    title="Out-of-fold predictions", difficulty=2, importance=5, minutes=10)
+
+
+# --- ambiguity -------------------------------------------------------------------------------------------------
+
+def _ambiguity_cases():
+    def case(seed, experts, rows):
+        return normal(seed, experts, rows), normal(seed + 1, rows), normal(seed + 2, experts).softmax(0)
+    return [case(50, 3, 4), case(60, 4, 5), case(70, 2, 3)]
+
+
+def _decomposed(fused=lambda f, w: w @ f, spread=lambda f, mean, y, w: (w @ (f - mean).square()).mean(),
+                errors=lambda f, y, w: (w @ (f - y).square()).mean(), own=lambda mean, y: (mean - y).square().mean()):
+    def found(predictions, targets, weights):
+        mean = fused(predictions, weights)
+        return own(mean, targets), errors(predictions, targets, weights), spread(predictions, mean, targets, weights)
+    return found
+
+
+AMBIGUITY = Exercise(
+    id="07.ambiguity",
+    reference=ambiguity,
+    cases=_ambiguity_cases,
+    hints=(
+        "Three numbers, each a mean over rows: the error of the weighted mean f̄, the weighted mean of the experts' errors, and "
+        "how far the experts lie from f̄. The first must be the second less the third: check it.",
+        "f̄ = Σ_i w_i f_i is [N]. The spread is Σ_i w_i (f_i − f̄)²: around f̄, not around the target, and weighted.",
+        "`mean = weights @ predictions`; `(mean - targets).square().mean()`, `(weights @ (predictions - targets).square()).mean()`,"
+        " `(weights @ (predictions - mean).square()).mean()`.",
+    ),
+    mistakes=(
+        Mistake(_decomposed(fused=lambda f, w: f.mean(0)),
+                "f̄ is the plain mean of the experts. With weights it is Σ w_i f_i, in the error and in the spread around it."),
+        Mistake(_decomposed(spread=lambda f, mean, y, w: (f - mean).square().mean()),
+                "The spread around f̄ is not weighted: Σ_i w_i (f_i − f̄)²."),
+        Mistake(_decomposed(errors=lambda f, y, w: (f - y).square().mean()),
+                "The experts' errors are not weighted: Σ_i w_i (f_i − y)²."),
+        Mistake(_decomposed(spread=lambda f, mean, y, w: (w @ (f - f.mean(0)).square()).mean()),
+                "The spread is taken around the experts' plain mean; around any point but f̄ the identity is lost."),
+        Mistake(_decomposed(spread=lambda f, mean, y, w: f.var(0).mean()),
+                "`var` knows no weights, and divides by M − 1. The spread is Σ_i w_i (f_i − f̄)²."),
+        Mistake(_decomposed(spread=lambda f, mean, y, w: f.var(0, correction=0).mean()),
+                "`var` knows no weights. The spread is Σ_i w_i (f_i − f̄)²."),
+        Mistake(_decomposed(spread=lambda f, mean, y, w: (w @ (f - mean).abs()).mean()),
+                "Distances in place of their squares: the identity holds for squared errors."),
+        Mistake(_decomposed(spread=lambda f, mean, y, w: -(w @ (f - mean).square()).mean()),
+                "The sign: the ambiguity is a spread, 0 or more, and is subtracted."),
+        Mistake(lambda predictions, targets, weights:
+                tuple(part * predictions.shape[-1] for part in ambiguity(predictions, targets, weights)),
+                "Sums over the rows: take means, so that the numbers do not grow with the table."),
+        Mistake(lambda predictions, targets, weights: tuple(part.sqrt() for part in ambiguity(predictions, targets, weights)),
+                "Roots of the three parts: squared errors add up, their roots do not."),
+    ),
+    title="The ambiguity decomposition", difficulty=2, importance=4, minutes=10)
+
 
 # --- mutual_learning_loss --------------------------------------------------------------------------------------
 
@@ -170,4 +424,4 @@ DISTILLATION = Exercise(
     title="Learning from soft labels", difficulty=2, importance=5, minutes=10)
 
 
-EXERCISES = (MUTUAL, DISTILLATION)
+EXERCISES = (SIMPLEX, OUT_OF_FOLD, AMBIGUITY, MUTUAL, DISTILLATION)

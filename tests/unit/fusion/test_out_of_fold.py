@@ -61,7 +61,7 @@ def test_stacked_models_predict_as_one_by_one():
     (lambda: assign_folds(6, 1, 0), "no model is left"),
     (lambda: assign_folds(6, 2, 0, torch.zeros(5)), "groups have shape"),
     (lambda: out_of_fold(remember, torch.zeros(4, 1), torch.zeros(4), torch.zeros(4)), "all rows are in one fold"),
-    (lambda: out_of_fold(remember, torch.zeros(4, 1), torch.zeros(4), torch.zeros(3)), "x has 4 rows, y 4 and fold 3"),
+    (lambda: out_of_fold(remember, torch.zeros(4, 1), torch.zeros(4), torch.zeros(3)), "y 4 and fold 3"),
     (lambda: fold_rows(torch.tensor([0, 0, 1])), r"folds hold \[2, 1\] rows"),
     (lambda: fold_rows(torch.zeros(4, dtype=torch.long)), "two or more"),
     (lambda: back_in_order(torch.zeros(2, 2), torch.tensor([[0, 1], [1, 2]])), "exactly once"),
