@@ -275,6 +275,23 @@ class Table:
         stacked = {name: torch.stack([c[name] for c in columns]) for name in columns[0]}
         return first._rebuild(stacked, repeats=len(tables))
 
+    @staticmethod
+    def join(tables: Sequence[Table]) -> Table:
+        """Put the rows of plain tables of the same schema below one another.
+
+        Raises:
+            ValueError: no table, a stacked table, or tables that differ in schema.
+        """
+        if not tables:
+            raise ValueError("nothing to join: give at least one table")
+        first = tables[0]
+        for position, table in enumerate(tables):
+            if table.schema != first.schema or table.repeats is not None:
+                raise ValueError(f"table {position} has {table.schema} and repeats={table.repeats}, "
+                                 f"table 0 has {first.schema}; only plain tables can be joined")
+        columns = [dict(table.columns()) for table in tables]
+        return first._rebuild({name: torch.cat([c[name] for c in columns]) for name in columns[0]})
+
     def repeat(self, repeats: int) -> Table:
         """Show the same rows to each of ``repeats`` models, without copying them."""
         views = {name: column.expand(repeats, *column.shape) for name, column in self.columns()}

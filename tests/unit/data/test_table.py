@@ -192,3 +192,22 @@ def test_validate_names_the_row_of_a_foreign_scenario(foreign):
     with pytest.raises(ValueError, match=f"column 'scenario', row 2: scenario {foreign} is outside the scenarios "
                                          "0 … 1"):
         table.validate()
+
+
+def test_joined_tables_hold_the_rows_of_all_below_one_another(mixed_table):
+    parts = [mixed_table(rows=5, seed=1), mixed_table(rows=3, seed=2)]
+    joined = Table.join(parts)
+    assert len(joined) == 8
+    first, second = (dict(part.columns()) for part in parts)
+    for name, column in joined.columns():
+        assert torch.equal(column, torch.cat([first[name], second[name]])), name
+
+
+def test_tables_that_differ_or_are_stacked_are_not_joined(mixed_table):
+    table = mixed_table(rows=4)
+    with pytest.raises(ValueError, match="nothing to join"):
+        Table.join([])
+    with pytest.raises(ValueError, match=r"table 1 has .*scenarios=2"):
+        Table.join([table, mixed_table(rows=4, scenarios=2)])
+    with pytest.raises(ValueError, match="repeats=2"):
+        Table.join([Table.stack([table, table])])
