@@ -32,7 +32,8 @@ def drawn(seed, rows=7, items=4):
 def test_loss_equals_plain_loops_with_items_that_occur_twice(seed):
     scores, ids, shares = drawn(seed)
     assert len(ids.unique()) < len(ids)
-    expected = torch.tensor(by_loops(scores.tolist(), ids.tolist(), shares.log()[ids].tolist()), dtype=torch.float64)
+    losses = by_loops(scores.tolist(), ids.tolist(), shares.log()[ids].tolist())
+    expected = torch.tensor(losses, dtype=torch.float64)
     torch.testing.assert_close(info_nce(scores, ids, shares.log()[ids]), expected, rtol=0, atol=1e-12)
 
 
@@ -73,7 +74,7 @@ def test_batch_of_one_item_alone_teaches_nothing():
     ("equal", lambda clicks, rate: -rate), ("clicks", lambda clicks, rate: clicks - rate),
     ("click rate", lambda clicks, rate: torch.zeros_like(rate))])
 def test_what_the_scores_learn_of_an_item_beside_the_true_preference_is_as_derived(divided_by, expected):
-    """s = log p(u, i) + b(i): b is −log rate without a correction, log exposure with log Q, 0 with the click rate."""
+    """s = log p(u, i) + b(i): b is −log rate without correction, log exposure with log Q, 0 with the click rate."""
     shop = Shop.open(seed=0, users=60, items=12, scenario_shift=0.0)
     chance = shop.truth_of_pairs()["click"]                                             # [U, I]
     joint = shop.users.activity.unsqueeze(-1) * shop.items.popularity * chance
