@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -42,7 +42,7 @@ class DPFedAvg(FedAvg):
     Args:
         model: as for :class:`FedAvg`.
         clip: S, the largest norm of a client's update.
-        noise: σ, the noise's standard deviation in units of S.
+        noise: σ, the noise's standard deviation in units of S; one for all groups, or one for each.
         settings: those of :class:`FedAvg`, ``per_round`` apart.
 
     Raises:
@@ -52,22 +52,25 @@ class DPFedAvg(FedAvg):
     full participation and equal weights (the fixed-denominator estimator).
     """
 
-    def __init__(self, model: Stacked, *, clip: float, noise: float, **settings):
+    def __init__(self, model: Stacked, *, clip: float, noise: float | Sequence[float], **settings):
         super().__init__(model, **settings)
         if clip <= 0:
             raise ValueError(f"clip={clip} must be positive")
-        if noise < 0:
+        spread = torch.as_tensor(noise, dtype=torch.float64).expand(model.repeats)              # [G]
+        if not (spread >= 0).all():
             raise ValueError(f"noise={noise} must not be negative")
         if self.per_round is not None:
             raise ValueError("per_round: the account is one of full participation; leave it out")
-        self.clip, self.noise = clip, noise
+        self.clip, self.noise = clip, spread
 
     def _aggregate(self, trained: Mapping[str, Tensor], rows: Tensor,
                    generator: torch.Generator) -> dict[str, Tensor]:
         """Add the mean of the clipped updates, and noise, to the weights that were sent."""
         sent = {name: value.detach() for name, value in self.model.named_weights.items()}       # [G, …] each
         updates = clipped({name: value - sent[name].unsqueeze(1) for name, value in trained.items()}, self.clip)
-        spread = self.noise * self.clip
-        return {name: value + (updates[name].sum(1) + spread * torch.randn(
-                    value.shape, generator=generator, dtype=value.dtype).to(value.device)) / rows.shape[1]
-                for name, value in sent.items()}
+        moved = {}
+        for name, value in sent.items():
+            drawn = torch.randn(value.shape, generator=generator, dtype=value.dtype)
+            spread = (self.noise * self.clip).to(value.dtype).reshape(-1, *[1] * (value.dim() - 1))
+            moved[name] = value + (updates[name].sum(1) + (spread * drawn).to(value.device)) / rows.shape[1]
+        return moved

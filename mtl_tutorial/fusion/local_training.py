@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -37,6 +38,7 @@ def train_locally(models: Stacked, clients: Clients, tasks: Sequence[Task], *, s
     """
     if models.repeats != clients.rows.numel():
         raise ValueError(f"{models.repeats} models for {clients.rows.numel()} clients: see copies_for_clients")
+    clients = replace(clients, table=clients.table.only([task.name for task in tasks]))
     optimizer = torch.optim.SGD([value for value in models.parameters() if value.requires_grad], lr=lr)
     models.train()
     for _ in range(steps):

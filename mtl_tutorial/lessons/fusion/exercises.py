@@ -5,9 +5,11 @@ from torch.nn import functional as F
 from mtl_tutorial.classroom.cases import normal
 from mtl_tutorial.classroom.exercise import Exercise, Mistake
 from mtl_tutorial.fusion.ambiguity import ambiguity
+from mtl_tutorial.fusion.averaging import federated_average
 from mtl_tutorial.fusion.distillation import distillation_loss
 from mtl_tutorial.fusion.mutual_learning import mutual_learning_loss
 from mtl_tutorial.fusion.out_of_fold import out_of_fold
+from mtl_tutorial.fusion.secure_sum import masked
 from mtl_tutorial.fusion.simplex import project_to_simplex
 
 # --- project_to_simplex ----------------------------------------------------------------------------------------
@@ -424,4 +426,123 @@ DISTILLATION = Exercise(
     title="Learning from soft labels", difficulty=2, importance=5, minutes=10)
 
 
-EXERCISES = (SIMPLEX, OUT_OF_FOLD, AMBIGUITY, MUTUAL, DISTILLATION)
+# --- federated_average -----------------------------------------------------------------------------------------
+
+def _average_cases():
+    def weights(seed, clients, width, seen, grad=False):
+        return {"layer.weight": normal(seed, clients, width, 2, grad=grad), "layer.bias": normal(seed + 1, clients, width),
+                "batches_seen": torch.tensor(seen)}
+    return [(weights(700, 3, 2, [40, 8, 12]), torch.tensor([500, 100, 150])),
+            (weights(710, 4, 3, [7, 70, 9, 1], grad=True), torch.tensor([20, 0, 30, 10])),
+            (weights(720, 2, 4, [3, 5]), torch.tensor([1, 3]))]
+
+
+def _averaged(share=lambda rows: rows / rows.sum(), counter=lambda value, share: value[0], place=-1):
+    """Average by other shares, treat integers otherwise, or let the shares stand along another dimension."""
+    def average(weights, rows):
+        shares = share(rows).double()
+        found = {}
+        for name, value in weights.items():
+            if value.is_floating_point():
+                counted = shares.reshape(-1, *[1] * (value.dim() - 1)) if place == -1 else shares
+                found[name] = (counted * value).sum(0)
+            else:
+                found[name] = counter(value, shares)
+        return found
+    return average
+
+
+FED_AVERAGE = Exercise(
+    id="07.federated_average",
+    reference=federated_average,
+    cases=_average_cases,
+    hints=(
+        "Σ_c n_c w_c / Σ_c n_c. What do the clients' shares sum to? And what would the mean of two counters be?",
+        "`share = rows / rows.sum()` is [C]; an entry is [C, …] with any number of dimensions behind. The share must stand along "
+        "the *first*: `share.reshape(-1, 1, 1)` for a matrix.",
+        "`share.to(value.dtype).reshape(-1, *[1] * (value.dim() - 1))`, times the value, `.sum(0)`; where "
+        "`not value.is_floating_point()`, `value[0]`.",
+    ),
+    mistakes=(
+        Mistake(_averaged(share=lambda rows: torch.full(rows.shape, 1 / len(rows), dtype=torch.float64)),
+                "This is the plain mean: a client with ten rows counts as much as one with ten thousand. The pool's gradient, which "
+                "FedAvg stands in for, counts clients by their rows."),
+        Mistake(_averaged(share=lambda rows: rows),
+                "The rows are not divided by their sum: the weights grow with the number of rows. Shares sum to 1."),
+        Mistake(_averaged(share=lambda rows: rows / len(rows)),
+                "Divided by the number of clients, not by the number of rows: the shares do not sum to 1."),
+        Mistake(_averaged(share=lambda rows: rows / rows.max()),
+                "Divided by the largest client's rows: the shares do not sum to 1."),
+        Mistake(_averaged(share=lambda rows: rows // rows.sum()),
+                "`//` cuts the shares down to whole numbers: all of them are 0. Divide by `/`."),
+        Mistake(_averaged(share=lambda rows: (rows / rows.sum()).softmax(0)),
+                "A softmax of the shares is nearly the plain mean; the shares sum to 1 as they are."),
+        Mistake(_averaged(share=lambda rows: rows.sqrt() / rows.sqrt().sum()),
+                "The square roots of the rows weigh here: small clients count for more than their rows."),
+        Mistake(_averaged(share=lambda rows: torch.nn.functional.one_hot(rows.argmax(), len(rows))),
+                "Only the largest client's weights are left: nobody else has trained for anything."),
+        Mistake(_averaged(counter=lambda value, share: (share * value).sum()),
+                "The counter is averaged, too, and has become a float: an entry of integers keeps the first client's value."),
+        Mistake(_averaged(counter=lambda value, share: (share * value).sum().round().long()),
+                "The counter is averaged and rounded: integers (counters, offsets, ids) have no mean; the first client's are kept."),
+        Mistake(_averaged(counter=lambda value, share: value.sum()),
+                "The integers are summed: that may do for a counter, but a table of offsets would point elsewhere. The first "
+                "client's are kept."),
+        Mistake(_averaged(place=0),
+                "The shares stand along the last dimension of the weights, not along the clients': broadcasting starts from the "
+                "right. Give the shares as many trailing 1s as the entry has dimensions behind the first.",
+                raises="must match the size of tensor"),
+    ),
+    title="Weighted federated average", difficulty=2, importance=5, minutes=10)
+
+
+# --- masked ----------------------------------------------------------------------------------------------------
+
+def _masked_cases():
+    def case(seed, clients, size, client, ring):
+        generator = torch.Generator().manual_seed(seed)
+        return (torch.randint(2**ring, (size,), generator=generator),
+                torch.randint(2**ring, (clients, size), generator=generator), client, ring)
+    return [case(800, 5, 4, 1, 6), case(810, 4, 3, 3, 8), case(820, 4, 6, 0, 10), case(830, 6, 5, 2, 7)]
+
+
+def _sent(later=1, earlier=-1, own=0, modulus=lambda total, ring: total % 2**ring):
+    """Let the masks of later clients, of earlier ones and the client's own row count otherwise."""
+    def send(value, shared, client, ring):
+        total = value + later * shared[client + 1:].sum(0) + earlier * shared[:client].sum(0) + own * shared[client]
+        return modulus(total, ring)
+    return send
+
+
+MASKED = Exercise(
+    id="07.masked",
+    reference=masked,
+    cases=_masked_cases,
+    hints=(
+        "Clients a < b share one mask. If a adds it and b subtracts it, what is left of it in the sum?",
+        "`shared[client + 1:]` are the masks shared with later clients, `shared[:client]` those with earlier ones.",
+        "`(value + shared[client + 1:].sum(0) - shared[:client].sum(0)) % 2**ring`.",
+    ),
+    mistakes=(
+        Mistake(_sent(earlier=1),
+                "All masks are added: both of a pair add the same number, and twice that number is left in the sum."),
+        Mistake(_sent(later=-1, earlier=1),
+                "The signs are the other way round. That would cancel as well if all clients did it, but they agreed that the earlier "
+                "of two adds."),
+        Mistake(_sent(earlier=0), "Only the masks shared with later clients count: nobody subtracts them, so nothing cancels."),
+        Mistake(_sent(later=0), "Only the masks shared with earlier clients count: nobody added them, so nothing cancels."),
+        Mistake(_sent(own=1), "The client's own row is added, too: it shares a mask with nobody there, and it stays in the sum."),
+        Mistake(_sent(modulus=lambda total, ring: total),
+                "Not taken modulo 2^ring: a total far outside 0 … 2^ring tells how large the masks were, and so of the value."),
+        Mistake(_sent(modulus=lambda total, ring: total.fmod(2**ring)),
+                "`fmod` keeps the sign of the total: negative numbers stay. `%` (`remainder`) gives 0 … 2^ring − 1."),
+        Mistake(_sent(modulus=lambda total, ring: total % ring),
+                "Taken modulo the number of bits: the ring has 2**ring numbers."),
+        Mistake(_sent(modulus=lambda total, ring: total % (2**ring - 1)),
+                "The largest number of the ring is 2**ring − 1, the modulus is 2**ring."),
+        Mistake(lambda value, shared, client, ring: value % 2**ring, "The value goes out as it is: the masks are forgotten."),
+    ),
+    title="What a client sends to a secure sum", difficulty=2, importance=3, minutes=8)
+
+
+EXERCISES = (SIMPLEX, OUT_OF_FOLD, AMBIGUITY, MUTUAL, DISTILLATION, FED_AVERAGE, MASKED)

@@ -159,8 +159,18 @@ def test_noise_has_the_announced_spread_and_no_bias(federation, common_model, cl
     assert abs(noise.mean().item()) < 4.5 * expected / math.sqrt(len(noise))
 
 
+def test_each_group_may_have_noise_of_its_own(federation, common_model, click):
+    groups, clients = federation
+    quiet, mixed = (changed(DPFedAvg(common_model(groups[0][0], 2), clip=0.5, noise=noise, lr=0.1),
+                            clients, click, rounds=1) for noise in (0.0, [0.0, 2.0]))
+    for name in quiet:
+        assert torch.equal(quiet[name][0], mixed[name][0])
+        assert not torch.equal(quiet[name][1], mixed[name][1])
+
+
 @pytest.mark.parametrize(("settings", "trouble"), [
     ({"clip": 0.0, "noise": 1.0}, "clip=0"), ({"clip": 1.0, "noise": -1.0}, "noise=-1"),
+    ({"clip": 1.0, "noise": [1.0, float("nan")]}, "must not be negative"),
     ({"clip": 1.0, "noise": 1.0, "per_round": 2}, "full participation"),
 ])
 def test_private_settings_out_of_range_are_refused(federation, common_model, settings, trouble):
