@@ -65,7 +65,7 @@ class DeViSE(ZeroShotClassifier):
 
     def _slope(self, scores: Tensor, y: Tensor) -> Tensor:
         """Return the gradient of the mean rank loss over the seen rows with respect to the scores, [..., B, C]."""
-        counts = self.seen_[..., y].to(scores.dtype)                                    # [..., B], 1 of seen classes
+        counts = self.seen_[..., y].to(scores.dtype)                                    # [..., B], 1 if seen
         with torch.enable_grad():
             scores = scores.detach().requires_grad_()
             loss = rank_loss(scores, y, self.margin, self.seen_) * counts / counts.sum(-1, keepdim=True)

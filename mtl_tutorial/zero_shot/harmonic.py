@@ -38,3 +38,17 @@ def harmonic_mean(seen: Tensor, unseen: Tensor) -> Tensor:
     """
     total = seen + unseen
     return torch.where(total > 0, 2 * seen * unseen / total.clamp(min=torch.finfo(total.dtype).tiny), 0.0)
+
+
+def generalised_accuracy(found: Tensor, y: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return per-class accuracy on the seen and on the unseen classes, and their harmonic mean, [...] each.
+
+    Args:
+        found: predicted class of each row, chosen among *all* classes, [..., N].
+        y: its true class, [N].
+        seen: which classes were, [..., C] bool.
+
+    Reference: Xian et al. 2019, equations 9 to 11.
+    """
+    sides = per_class_accuracy(found, y, seen), per_class_accuracy(found, y, ~seen)
+    return *sides, harmonic_mean(*sides)
