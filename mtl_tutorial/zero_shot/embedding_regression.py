@@ -37,8 +37,10 @@ class EmbeddingRegression(ZeroShotClassifier):
     def _learn(self, x: Tensor, y: Tensor, signatures: Tensor) -> None:
         statistics = class_statistics(x, y, signatures.shape[-2])
         if self.into == "signatures":
-            weights = ridge_by_class(statistics, self.seen_, signatures, self.ridge)    # [..., D, A]
-            self._factor, self._offset = weights @ signatures.mT, 0.0                   # [..., D, C]
+            one_each = torch.eye(signatures.shape[-2]).to(x)                            # [C, C]
+            weights = ridge_by_class(statistics, self.seen_, one_each, self.ridge)      # [..., D, C]
+            self._factor = weights @ (signatures @ signatures.mT)                       # [..., D, C]
+            self._offset = 0.0
         else:
             places = _features_of(signatures, statistics, self.seen_, self.ridge)       # [..., C, D]
             self._factor, self._offset = 2 * places.mT, -places.square().sum(-1).unsqueeze(-2)
