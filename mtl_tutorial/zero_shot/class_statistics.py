@@ -78,12 +78,11 @@ def centred(signatures: Tensor, seen: Tensor) -> Tensor:
     What all classes have in common tells none apart, but adds to every product of two signatures.
 
     Args:
-        signatures: of all classes, [C, A].
+        signatures: of all classes, [C, A]; or each split's own, [..., C, A].
         seen: [..., C] bool.
     """
-    weights = seen.to(signatures.dtype)
-    mean = weights @ signatures / weights.sum(-1, keepdim=True)                         # [..., A]
-    return signatures - mean.unsqueeze(-2)
+    weights = seen.to(signatures.dtype).unsqueeze(-2)                                   # [..., 1, C]
+    return signatures - weights @ signatures / weights.sum(-1, keepdim=True)
 
 
 def check_rows(x: Tensor, y: Tensor, classes: int) -> None:

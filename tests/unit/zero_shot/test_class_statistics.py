@@ -42,6 +42,8 @@ def test_centring_takes_off_the_mean_of_the_seen_alone(drawn):
     found = centred(table, seen)
     torch.testing.assert_close((found * seen.unsqueeze(-1)).sum(1), torch.zeros(15, 4).double(), **CLOSE)
     torch.testing.assert_close(found[0, 0] - found[0, 1], table[0] - table[1], **CLOSE)
+    own = torch.stack([table.roll(split, 0) for split in range(len(seen))])             # a table for each split
+    torch.testing.assert_close(centred(own, seen)[4], centred(own[4], seen[4]), **CLOSE)
 
 
 @pytest.mark.parametrize(("x", "y", "problem"), [
