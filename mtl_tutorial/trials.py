@@ -87,5 +87,5 @@ class OwnDecay(nn.Module):
     def penalty(self, outputs: Mapping[str, Tensor]) -> Tensor:
         """Return the penalty of each model, summed over its weights, [M]."""
         weights = named_weights(self.model).values()
-        own = sum(self.decay.to(w.dtype) / 2 * w.square().reshape(len(w), -1).sum(1) for w in weights)          # [M]
+        own = sum(self.decay.to(w.dtype) / 2 * w.square().reshape(len(w), -1).sum(1) for w in weights)   # [M]
         return own + self.model.penalty(outputs) if hasattr(self.model, "penalty") else own
