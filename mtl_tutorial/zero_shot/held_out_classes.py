@@ -35,18 +35,18 @@ def choose_factors(scores_of: Callable[[Tensor], Tensor], y: Tensor, seen: Tenso
         raise ValueError(f"splits have {sizes.tolist()} seen classes: they must all have the same number")
     left = int(sizes) - held_out
     if left < 2 or held_out < 1:
-        raise ValueError(f"held_out={held_out} of {int(sizes)} seen classes: take 1 … {int(sizes) - 2}, so that two "
-                         "are left to learn from")
+        raise ValueError(f"held_out={held_out} of {int(sizes)} seen classes: take 1 … {int(sizes) - 2}, so that "
+                         "two are left to learn from")
     classes = seen.shape[1]
-    taught = class_splits(classes, classes - left)                                      # [P, C], all sets of that size
-    within = ~(taught.unsqueeze(0) & ~seen.unsqueeze(1)).any(-1)                        # [S, P] no unseen class in it
+    taught = class_splits(classes, classes - left).to(seen.device)                      # [P, C]
+    within = ~(taught.unsqueeze(0) & ~seen.unsqueeze(1)).any(-1)                        # [S, P] no unseen class
     needed = within.any(0)
     taught, within = taught[needed], within[:, needed]
     scores = scores_of(taught)                                                          # [P, N, C]
     chosen = []
     for split, sets in zip(seen, within, strict=True):
         own, rows = split.nonzero().squeeze(-1), split[y]
-        place = torch.zeros(classes, dtype=torch.long).scatter(0, own, torch.arange(len(own)))
+        place = split.cumsum(0) - 1                                                     # [C], of a class among own
         part = scores[sets][:, rows][:, :, own]                                         # [ways, n, seen classes]
         chosen.append(choose_factor(tradeoff(part, place[y[rows]], taught[sets][:, own], factors)))
     return torch.stack(chosen)

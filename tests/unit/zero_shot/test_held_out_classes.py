@@ -63,7 +63,7 @@ def test_only_sets_of_seen_classes_are_trained_on(drawn):
 
 
 @pytest.mark.parametrize(("seen", "held_out", "problem"), [
-    (torch.tensor([[True, True, True, False], [True, True, False, False]]), 1, r"splits have \[2, 3\] seen classes"),
+    (torch.tensor([[True, True, True], [True, True, False]]), 1, r"splits have \[2, 3\] seen classes"),
     (torch.tensor([[True, True, True, False]]), 2, "held_out=2 of 3 seen classes: take 1 … 1"),
     (torch.tensor([[True, True, True, False]]), 0, "held_out=0 of 3"),
 ])
