@@ -123,6 +123,7 @@ def test_an_interest_that_always_stays_is_one_per_user_and_one_that_never_does_i
     user, prior = torch.arange(40).repeat(50), torch.full((5,), 0.2)
     kept = draw_interest(user, prior, 1.0, torch.Generator().manual_seed(1)).view(50, 40)
     assert torch.equal(kept, kept[:1].expand(50, -1))
+    assert len(kept[0].unique()) > 2                                    # and not the same for all users
     drawn = draw_interest(user, prior, 0.0, torch.Generator().manual_seed(1)).view(50, 40)
     same = (drawn[1:] == drawn[:-1]).sum()
     assert_binomial(same.unsqueeze(0), torch.tensor([0.2]), 49 * 40)
