@@ -1,8 +1,8 @@
 """The simulated shop: users, items and a funnel whose true probabilities are known.
 
 ``simulate`` is the entry for rows that stand alone, or ``Shop`` where the shop itself is wanted; ``requests`` draws
-whole pages, with a query in search, and ``visits`` users who come back, row after row. ``catalogue`` makes users and
-items, ``behaviour`` says how likely each action is, ``queries`` what users look for and how they say it.
+whole pages, with a query in search; ``visits`` draws users who come back, row after row. ``catalogue`` makes users
+and items, ``behaviour`` says how likely each action is, ``queries`` what users look for and how they say it.
 """
 
 from mtl_tutorial.data.marketplace.requests import REQUEST_TASKS, grades, requests
