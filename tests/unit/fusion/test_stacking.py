@@ -89,3 +89,9 @@ def test_copies_share_their_weight():
 def test_what_cannot_be_fused_is_refused(change, told):
     with pytest.raises(ValueError, match=told):
         stacked_weights(*change(*draw(7)))
+
+
+def test_labels_that_are_all_equal_have_no_fit():
+    logits, targets = draw(8)
+    with pytest.raises(RuntimeError, match="are all labels equal"):
+        stacked_weights(logits, torch.zeros_like(targets))
