@@ -332,6 +332,20 @@ def _every_item_once(scores, items, log_q):
     return _own_share((scores - log_q).masked_fill(left_out, -torch.inf))
 
 
+_ONE_SIDE = ("Accidental hits are left out on one side of the diagonal alone. Every column that holds the row's own item "
+             "is one, whether its row comes before or after; only the diagonal stays.")
+_AFTER_SOFTMAX = ("log Q is applied after the softmax, where it is a constant for each row: it moves no gradient. Subtract "
+                  "it from the scores, before the softmax, where it tells the columns apart.")
+
+
+def _hits_on_one_side(side):
+    """Leave out the same item in later rows alone (``triu``), or in earlier ones alone (``tril``)."""
+    def found(scores, items, log_q):
+        same = items.unsqueeze(-1) == items.unsqueeze(-2)
+        return _own_share((scores - log_q).masked_fill(side(same), -torch.inf))
+    return found
+
+
 INFO_NCE = Exercise(
     id="06.info_nce",
     reference=info_nce,
@@ -369,6 +383,14 @@ INFO_NCE = Exercise(
         Mistake(_every_item_once,
                 "Every repeated item is left out but its first row. Only those columns are no negatives that hold the row's *own* "
                 "item; that others occur more than once is what log Q accounts for."),
+        Mistake(_hits_on_one_side(lambda same: same.triu(1)),
+                _ONE_SIDE),
+        Mistake(_hits_on_one_side(lambda same: same.tril(-1)),
+                _ONE_SIDE),
+        Mistake(lambda scores, items, log_q: _own_share(_masked(scores, items)) + log_q,
+                _AFTER_SOFTMAX),
+        Mistake(lambda scores, items, log_q: _own_share(_masked(scores, items)) - log_q,
+                _AFTER_SOFTMAX),
         Mistake(lambda scores, items, log_q: _own_share(_masked(scores - log_q, items), dim=-2),
                 "The softmax runs over the users (down a column): which user clicked the item. Asked for is which item the user "
                 "clicked, along a row."),
