@@ -43,14 +43,19 @@ def class_statistics(x: Tensor, y: Tensor, classes: int) -> ClassStatistics:
     return ClassStatistics(members.sum(0), members.T @ x, grams)
 
 
-def ridge_by_class(statistics: ClassStatistics, seen: Tensor, targets: Tensor, ridge: float) -> Tensor:
-    """Solve least squares in which all rows of a class share their target: (XᵀX + ridge·I)⁻¹ Xᵀ T.
+def ridge_by_class(
+    statistics: ClassStatistics, seen: Tensor, targets: Tensor, ridge: float, towards: Tensor | float = 0.0
+) -> Tensor:
+    """Solve least squares in which all rows of a class share their target: (XᵀX + ridge·I)⁻¹ (XᵀT + ridge·W₀).
+
+    It minimises ‖XW − T‖² + ridge·‖W − W₀‖².
 
     Args:
         statistics: of the rows, C classes and D features.
         seen: classes whose rows count, [..., C] bool.
         targets: of each class, [..., C, T].
         ridge: added to the diagonal, above 0.
+        towards: W₀, the weights that the penalty pulls to, [..., D, T].
 
     Returns:
         Weights [..., D, T].
@@ -59,7 +64,7 @@ def ridge_by_class(statistics: ClassStatistics, seen: Tensor, targets: Tensor, r
     eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     factor = torch.linalg.cholesky(gram + ridge * eye)                                  # [..., D, D]
     known = seen.to(gram.dtype).unsqueeze(-1) * targets                                 # [..., C, T]
-    return torch.cholesky_solve(statistics.sums.T @ known, factor)                      # [..., D, T]
+    return torch.cholesky_solve(statistics.sums.T @ known + ridge * towards, factor)    # [..., D, T]
 
 
 def class_splits(classes: int, unseen: int) -> Tensor:

@@ -19,27 +19,41 @@ class EmbeddingRegression(ZeroShotClassifier):
     a class scores by −‖x − x_c‖². Regression draws what it maps towards the middle. Where that is done to the rows,
     a signature in the middle can become the nearest of all, a *hub*; where it is done to the classes, no row moves.
 
+    Where one encoder made both sides, they fit before anything is learned: x is its own image. Then let the penalty
+    pull towards the identity, ‖W − I‖² in place of ‖W‖²; with a strong one what is left is the product of x and
+    signature.
+
     Args:
         ridge: strength of the penalty.
         into: ``"signatures"`` or ``"features"``.
+        towards: ``"zero"``, or ``"identity"`` for a map into signatures that are as wide as the features.
 
     Raises:
-        ValueError: another direction.
+        ValueError: another direction, or an identity between spaces of different width.
 
     Reference: Shigeto et al. 2015, Ridge Regression, Hubness, and Zero-Shot Learning.
     """
 
-    def __init__(self, ridge: float = 10.0, into: Literal["signatures", "features"] = "signatures"):
+    def __init__(
+        self,
+        ridge: float = 10.0,
+        into: Literal["signatures", "features"] = "signatures",
+        towards: Literal["zero", "identity"] = "zero",
+    ):
         if into not in ("signatures", "features"):
             raise ValueError(f"into is {into!r}, but must be 'signatures' or 'features'")
-        self.ridge, self.into = ridge, into
+        if towards not in ("zero", "identity") or (towards == "identity" and into == "features"):
+            raise ValueError(f"towards is {towards!r}, but must be 'zero' or, into signatures, 'identity'")
+        self.ridge, self.into, self.towards = ridge, into, towards
 
     def _learn(self, x: Tensor, y: Tensor, signatures: Tensor) -> None:
         statistics = class_statistics(x, y, signatures.shape[-2])
         if self.into == "signatures":
-            one_each = torch.eye(signatures.shape[-2]).to(x)                            # [C, C]
-            weights = ridge_by_class(statistics, self.seen_, one_each, self.ridge)      # [..., D, C]
-            self._factor = weights @ (signatures @ signatures.mT)                       # [..., D, C]
+            known = signatures.mT if self.towards == "identity" else 0.0                # W₀ Sᵀ, [..., A, C]
+            if self.towards == "identity" and x.shape[-1] != signatures.shape[-1]:
+                raise ValueError(f"features have {x.shape[-1]} entries and signatures {signatures.shape[-1]}: no "
+                                 "identity maps one into the other; use towards='zero'")
+            self._factor = ridge_by_class(statistics, self.seen_, signatures @ signatures.mT, self.ridge, known)
             self._offset = 0.0
         else:
             places = _features_of(signatures, statistics, self.seen_, self.ridge)       # [..., C, D]

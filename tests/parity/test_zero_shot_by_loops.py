@@ -8,7 +8,7 @@ import torch
 from scipy import optimize
 from sklearn.linear_model import Ridge
 
-from mtl_tutorial.zero_shot.class_statistics import class_splits
+from mtl_tutorial.zero_shot.class_statistics import centred, class_splits
 from mtl_tutorial.zero_shot.dap import DAP, attribute_log_posterior, platt
 from mtl_tutorial.zero_shot.embedding_regression import EmbeddingRegression
 from mtl_tutorial.zero_shot.eszsl import ESZSL, eszsl_solution
@@ -138,3 +138,17 @@ def test_regression_in_both_directions_is_that_of_scikit_learn():
     expected = -(x.unsqueeze(1) - places).square().sum(-1)
     found = EmbeddingRegression(0.4, "features").fit(x, y, TABLE, seen).decision_function(x)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_regression_towards_the_identity_is_ridge_on_what_the_identity_leaves():
+    x, y = drawn(6)
+    x = x[:, :ATTRIBUTES]
+    seen = class_splits(CLASSES, 2)
+    signatures = centred(TABLE, seen)
+    found = EmbeddingRegression(0.4, towards="identity").fit(x, y, signatures, seen).decision_function(x)
+    for split in (0, 5, 11):
+        rows = seen[split][y]
+        rest = Ridge(alpha=0.4, fit_intercept=False)
+        rest.fit(x[rows].numpy(), (signatures[split][y[rows]] - x[rows]).numpy())
+        expected = (x + torch.tensor(rest.predict(x.numpy()))) @ signatures[split].T
+        torch.testing.assert_close(found[split], expected, rtol=1e-9, atol=1e-9)

@@ -102,6 +102,24 @@ def test_other_directions_are_refused():
         EmbeddingRegression(into="images")
 
 
+def test_a_strong_pull_towards_the_identity_leaves_the_product_of_row_and_signature(drawn):
+    x, y, table = drawn
+    x = x[:, :4]
+    scores = EmbeddingRegression(1e9, towards="identity").fit(x, y, table).decision_function(x)
+    torch.testing.assert_close(scores, x @ table.T, rtol=1e-5, atol=1e-5)
+
+
+def test_an_identity_wants_two_sides_of_one_width(drawn):
+    with pytest.raises(ValueError, match="features have 5 entries and signatures 4"):
+        EmbeddingRegression(towards="identity").fit(*drawn)
+
+
+@pytest.mark.parametrize(("into", "towards"), [("signatures", "one"), ("features", "identity")])
+def test_other_places_to_shrink_to_are_refused(into, towards):
+    with pytest.raises(ValueError, match=f"towards is '{towards}', but must be 'zero' or, into signatures"):
+        EmbeddingRegression(into=into, towards=towards)
+
+
 def test_dap_wants_a_table_of_zeros_and_ones(drawn):
     x, y, table = drawn
     with pytest.raises(ValueError, match=r"a table of attributes .* of zeros and ones"):
