@@ -477,12 +477,21 @@ FED_AVERAGE = Exercise(
                 "`//` cuts the shares down to whole numbers: all of them are 0. Divide by `/`."),
         Mistake(_averaged(share=lambda rows: (rows / rows.sum()).softmax(0)),
                 "A softmax of the shares is nearly the plain mean; the shares sum to 1 as they are."),
+        Mistake(_averaged(share=lambda rows: rows.double().softmax(0)),
+                "A softmax of the rows: what counts is their differences, so that the largest client is nearly alone. Divide each by "
+                "their sum."),
         Mistake(_averaged(share=lambda rows: rows.sqrt() / rows.sqrt().sum()),
                 "The square roots of the rows weigh here: small clients count for more than their rows."),
         Mistake(_averaged(share=lambda rows: torch.nn.functional.one_hot(rows.argmax(), len(rows))),
                 "Only the largest client's weights are left: nobody else has trained for anything."),
         Mistake(_averaged(counter=lambda value, share: (share * value).sum()),
                 "The counter is averaged, too, and has become a float: an entry of integers keeps the first client's value."),
+        Mistake(_averaged(counter=lambda value, share: (share * value).sum().float()),
+                "The counter is averaged, too, and has become a float32: integers (counters, offsets, ids) have no mean. An entry "
+                "that is not `is_floating_point()` keeps the first client's value."),
+        Mistake(_averaged(counter=lambda value, share: (share.long() * value).sum()),
+                "The shares were turned into the dtype of the counter: as integers they are 0. Keep integers out of the mean; "
+                "the first client's are kept."),
         Mistake(_averaged(counter=lambda value, share: (share * value).sum().round().long()),
                 "The counter is averaged and rounded: integers (counters, offsets, ids) have no mean; the first client's are kept."),
         Mistake(_averaged(counter=lambda value, share: value.sum()),
@@ -503,7 +512,7 @@ def _masked_cases():
         generator = torch.Generator().manual_seed(seed)
         return (torch.randint(2**ring, (size,), generator=generator),
                 torch.randint(2**ring, (clients, size), generator=generator), client, ring)
-    return [case(800, 5, 4, 1, 6), case(810, 4, 3, 3, 8), case(820, 4, 6, 0, 10), case(830, 6, 5, 2, 7)]
+    return [case(800, 5, 4, 1, 6), case(810, 4, 3, 3, 8), case(820, 4, 6, 0, 10), case(830, 6, 5, 2, 7), case(840, 5, 6, 1, 32)]
 
 
 def _sent(later=1, earlier=-1, own=0, modulus=lambda total, ring: total % 2**ring):
@@ -531,7 +540,12 @@ MASKED = Exercise(
                 "of two adds."),
         Mistake(_sent(earlier=0), "Only the masks shared with later clients count: nobody subtracts them, so nothing cancels."),
         Mistake(_sent(later=0), "Only the masks shared with earlier clients count: nobody added them, so nothing cancels."),
+        Mistake(_sent(earlier=1, own=1),
+                "All rows of `shared` are added, the client's own one too: later clients' masks are added, earlier clients' "
+                "subtracted, and the own row means nothing."),
         Mistake(_sent(own=1), "The client's own row is added, too: it shares a mask with nobody there, and it stays in the sum."),
+        Mistake(_sent(own=-1),
+                "The client's own row is subtracted, too: the earlier clients are `shared[:client]`, without `client` itself."),
         Mistake(_sent(modulus=lambda total, ring: total),
                 "Not taken modulo 2^ring: a total far outside 0 … 2^ring tells how large the masks were, and so of the value."),
         Mistake(_sent(modulus=lambda total, ring: total.fmod(2**ring)),
@@ -540,9 +554,22 @@ MASKED = Exercise(
                 "Taken modulo the number of bits: the ring has 2**ring numbers."),
         Mistake(_sent(modulus=lambda total, ring: total % (2**ring - 1)),
                 "The largest number of the ring is 2**ring − 1, the modulus is 2**ring."),
+        Mistake(_sent(modulus=lambda total, ring: total % 2**32),
+                "The ring is taken to be 2**32 whatever `ring` says: it has 2**ring numbers."),
+        Mistake(lambda value, shared, client, ring: value + masked(torch.zeros_like(value), shared, client, ring),
+                "Only the masks are taken modulo 2**ring; the value is added outside, so that the total leaves the ring. Add first."),
+        Mistake(lambda value, shared, client, ring: masked(value.float(), shared, client, ring).long(),
+                "The value was turned into a float32, and the sum with it: 24 bits of it are kept, and in a ring of 32 the masks no "
+                "longer cancel exactly. Stay with integers."),
+        Mistake(lambda value, shared, client, ring: masked(value.float(), shared.float(), client, ring).long(),
+                "Computed in float32, which holds 24 bits: in a ring of 32 the last ones are lost, and the masks no longer cancel "
+                "exactly. Stay with integers."),
+        Mistake(lambda value, shared, client, ring: masked(torch.zeros_like(value), shared, client, ring),
+                "The masks alone are sent: the value is forgotten, and the sum over clients is 0."),
         Mistake(lambda value, shared, client, ring: value % 2**ring, "The value goes out as it is: the masks are forgotten."),
     ),
-    title="What a client sends to a secure sum", difficulty=2, importance=3, minutes=8)
+    title="What a client sends to a secure sum", difficulty=2, importance=3, minutes=8,
+    tolerance=1e-14)          # integers: a sum that is off by one does not cancel
 
 
 EXERCISES = (SIMPLEX, OUT_OF_FOLD, AMBIGUITY, MUTUAL, DISTILLATION, FED_AVERAGE, MASKED)
