@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mtl_tutorial.data.table import Inputs, Table
-from mtl_tutorial.parameters import named_weights
+from mtl_tutorial.data.table import Table
 
 
 @dataclass(frozen=True)
@@ -46,46 +45,3 @@ class PairedTrials(Table):
         order = (torch.arange(len(self)).expand(shape) if generator is None
                  else torch.rand(shape, generator=generator).argsort(-1))               # [R, N]
         yield from order.repeat(self.trials, 1).to(self.device).split(size, dim=-1)
-
-
-class OwnDecay(nn.Module):
-    """A stack whose models each have a weight decay of their own: λ/2 · ‖w‖² as a penalty, as Adam's in ``fit``.
-
-    Everything but the penalty is the stack's. A penalty that it has already is added.
-
-    Args:
-        model: a stack of M models, whose parameters all have a leading dimension M.
-        decay: λ of each, [M].
-
-    Raises:
-        ValueError: a negative decay, or decays for another number of models.
-    """
-
-    def __init__(self, model: nn.Module, decay: Sequence[float] | Tensor):
-        super().__init__()
-        decay = torch.as_tensor(decay, dtype=torch.float32)
-        models = {len(weight) for weight in named_weights(model).values()}
-        if models != {len(decay)} or decay.min() < 0:
-            raise ValueError(f"{len(decay)} decays, the least {decay.min():.3g}, for a stack of {sorted(models)} "
-                             "models: give each model one, 0 or more")
-        self.model = model
-        self.register_buffer("decay", decay)
-
-    def __getattr__(self, name: str):
-        """Find what this wrapper lacks, such as the number of repeats, in the model."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name == "model":
-                raise
-            return getattr(self.model, name)
-
-    def forward(self, inputs: Inputs) -> dict[str, Tensor]:
-        """Return what the stack emits."""
-        return self.model(inputs)
-
-    def penalty(self, outputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the penalty of each model, summed over its weights, [M]."""
-        weights = named_weights(self.model).values()
-        own = sum(self.decay.to(w.dtype) / 2 * w.square().reshape(len(w), -1).sum(1) for w in weights)   # [M]
-        return own + self.model.penalty(outputs) if hasattr(self.model, "penalty") else own

@@ -29,7 +29,8 @@ def federated_average(weights: Mapping[str, Tensor], rows: Tensor) -> dict[str, 
         raise ValueError("no clients: there is nothing to average")
     if (rows < 0).any() or (rows.sum(clients) == 0).any():
         raise ValueError(f"rows {rows.tolist()} must not be negative, and not all of a group may be 0")
-    share = rows.double() / rows.double().sum(clients, keepdim=True)                    # [(G,) C]
+    counts = rows.cpu().double()                                    # exact, and there is no float64 on MPS
+    share = counts / counts.sum(clients, keepdim=True)                                  # [(G,) C]
     averaged = {}
     for name, value in weights.items():
         if value.shape[:rows.dim()] != rows.shape:
@@ -40,6 +41,6 @@ def federated_average(weights: Mapping[str, Tensor], rows: Tensor) -> dict[str, 
             continue
         if not value.isfinite().all():
             raise ValueError(f"client weights {name!r} are not finite: lower the learning rate, or leave it out")
-        counted = share.to(value.dtype).reshape(share.shape + (1,) * (value.dim() - share.dim()))
+        counted = share.to(value).reshape(share.shape + (1,) * (value.dim() - share.dim()))
         averaged[name] = (counted * value).sum(clients)
     return averaged

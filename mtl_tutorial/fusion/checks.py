@@ -49,6 +49,21 @@ def check_labels(targets: Tensor) -> None:
         raise ValueError(f"labels must be 0 or 1, but row {row} has {targets[other][0]:.4g}")
 
 
+def check_both_labels(targets: Tensor, row_weights: Tensor | None = None) -> None:
+    """Refuse problems in which the rows that count have one label only.
+
+    Raises:
+        ValueError: with the first such problem.
+    """
+    counted = (torch.ones_like(targets) if row_weights is None else row_weights) > 0                  # [..., N]
+    one_label = ~((counted & (targets == 1)).any(-1) & (counted & (targets == 0)).any(-1))
+    if one_label.any():
+        place = one_label.nonzero()[0].tolist()
+        where = f" in problem {place}" if place else ""
+        raise ValueError(f"all labels that count are equal{where}: the intercept has no limit; take more rows, "
+                         f"or one fit for several problems")
+
+
 def label_likelihood(probabilities: Tensor, targets: Tensor) -> Tensor:
     """Return the probability that each expert gave to what happened, [..., M, N].
 

@@ -60,7 +60,8 @@ class Clients:
         if size is None:
             return self.table
         drawn = torch.rand(self.rows.numel(), size, generator=generator, dtype=torch.float64)
-        return self.table.take((drawn.to(self.rows.device) * self.rows.reshape(-1, 1)).long())
+        place = (drawn * self.rows.reshape(-1, 1).cpu()).long()
+        return self.table.take(place.to(self.rows.device))
 
 
 def pooled(groups: Sequence[Sequence[Table]]) -> Clients:

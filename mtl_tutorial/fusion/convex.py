@@ -15,9 +15,9 @@ MOST_STEPS = 200
 @torch.no_grad()
 def convex_weights(predictions: Tensor, targets: Tensor, loss: str = "log",
                    row_weights: Tensor | None = None) -> Tensor:
-    """Return the weights on the simplex for which Σ_i w_i f_i(x) has the least loss, [..., M] float64.
+    """Return the weights on the simplex for which Σ_i w_i f_i(x) has the least loss, [..., M].
 
-    All problems of the leading dimensions are solved at once.
+    All problems of the leading dimensions are solved at once, in float64 on the CPU.
 
     Args:
         predictions: of M experts, [..., M, N]; probabilities for the log loss.
@@ -38,14 +38,14 @@ def convex_weights(predictions: Tensor, targets: Tensor, loss: str = "log",
     if loss not in ("log", "squared"):
         raise ValueError(f"loss {loss!r} is neither 'log' nor 'squared'")
     check_experts(predictions, targets, row_weights)
-    predictions, targets = predictions.double(), targets.double()
-    shares = torch.ones_like(targets) if row_weights is None else row_weights.double()
+    given, predictions, targets = predictions, predictions.cpu().double(), targets.cpu().double()
+    shares = torch.ones_like(targets) if row_weights is None else row_weights.cpu().double()
     shares = shares / shares.sum(-1, keepdim=True)                                                    # [..., N]
     if loss == "squared":
         error = predictions - targets.unsqueeze(-2)                 # Σ w = 1, so Σ w f − y = Σ w (f − y)
         curvature = (error * shares.unsqueeze(-2)) @ error.transpose(-1, -2)                       # [..., M, M]
-        return least_on_simplex(curvature, curvature.new_zeros(curvature.shape[:-1]))
-    return _most_likely(label_likelihood(predictions, targets), shares)
+        return least_on_simplex(curvature, curvature.new_zeros(curvature.shape[:-1])).to(given)
+    return _most_likely(label_likelihood(predictions, targets), shares).to(given)
 
 
 def _most_likely(likelihood: Tensor, shares: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mtl_tutorial.data.table import Inputs, Table
 from mtl_tutorial.fusion.class_logits import class_logits, refuse_regression
+from mtl_tutorial.models.wrapped import Wrapped
 from mtl_tutorial.tasks import Task
 
 
@@ -134,7 +135,7 @@ def with_teacher(table: Table, logits: Mapping[str, Tensor]) -> Table:
     return replace(table, targets={**table.targets, **soft}, masks={**table.masks, **known})
 
 
-class Student(nn.Module):
+class Student(Wrapped):
     """A model that is asked for the same output twice: to be held to the labels and to the teacher.
 
     With ``student = Student(model, [task])`` and ``taught = with_teacher(table, logits)``,
@@ -148,18 +149,8 @@ class Student(nn.Module):
     """
 
     def __init__(self, model: nn.Module, tasks: Sequence[Task]):
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.taught = tuple(task.name for task in tasks)
-
-    def __getattr__(self, name: str):
-        """Find what this wrapper lacks, such as the number of repeats or a penalty, in the model."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name == "model":
-                raise
-            return getattr(self.model, name)
 
     def forward(self, inputs: Inputs) -> dict[str, Tensor]:
         """Return what the model emits, and for each taught task once more under the soft task's name."""

@@ -24,7 +24,7 @@ class FedAvg:
         lr: of the clients' SGD. As in the paper, nothing of an optimiser is kept from round to round.
         local_steps: of each client in a round. (The paper counts epochs: there, large clients take more steps.)
         batch_size: rows of a step; None takes all rows of the client, and with one local step that is a gradient
-            step on the pool (FedSGD).
+            step on the pool (FedSGD), if every row has every label: clients count by rows, a loss by labels.
         per_round: clients drawn for each round; all if left out.
 
     Attributes:

@@ -22,9 +22,10 @@ def gate_weights(coefficients: Tensor, context: Tensor) -> Tensor:
 
 
 def fit_gate(probabilities: Tensor, targets: Tensor, context: Tensor, ridge: float = 1.0) -> Tensor:
-    """Fit a gate so that Σ_i w_i(c) f_i(x) has the least log loss, for many problems at once, [..., M, C] float64.
+    """Fit a gate so that Σ_i w_i(c) f_i(x) has the least log loss, for many problems at once, [..., M, C].
 
-    Minimises Σ_n log loss + ridge / 2 · ‖a‖² by L-BFGS from equal weights. (The loss is not convex in a.)
+    Minimises Σ_n log loss + ridge / 2 · ‖a‖² by L-BFGS from equal weights, in float64 on the CPU. (The loss is not
+    convex in a.)
 
     Args:
         probabilities: of M experts, [..., M, N], on rows that they were **not** trained on.
@@ -43,8 +44,8 @@ def fit_gate(probabilities: Tensor, targets: Tensor, context: Tensor, ridge: flo
         raise ValueError(f"context has {context.shape[-2]} rows, the experts predict {probabilities.shape[-1]}")
     if ridge <= 0:
         raise ValueError(f"ridge={ridge} must be above 0: a weight of nought would need an infinite coefficient")
-    likelihood = label_likelihood(probabilities.double(), targets).log()                           # [..., M, N]
-    context = context.double().transpose(-1, -2)                                                   # [..., C, N]
+    given, context = probabilities, context.cpu().double().mT                                      # [..., C, N]
+    likelihood = label_likelihood(given.cpu().double(), targets.cpu()).log()                       # [..., M, N]
     coefficients = likelihood.new_zeros(*likelihood.shape[:-1], context.shape[-2], requires_grad=True)
     optimizer = torch.optim.LBFGS([coefficients], max_iter=MOST_STEPS, tolerance_grad=1e-8, tolerance_change=1e-13,
                                   history_size=20, line_search_fn="strong_wolfe")
@@ -58,4 +59,4 @@ def fit_gate(probabilities: Tensor, targets: Tensor, context: Tensor, ridge: flo
 
     with torch.enable_grad():
         optimizer.step(closure)
-    return coefficients.detach()
+    return coefficients.detach().to(given)

@@ -33,7 +33,7 @@ def assign_folds(rows: int, folds: int, seed: int, groups: Tensor | None = None)
     order = torch.randperm(units, generator=torch.Generator().manual_seed(seed))
     dealt = torch.empty(units, dtype=torch.long)
     dealt[order] = torch.arange(units) % folds
-    return dealt[members]
+    return dealt[members.cpu()] if groups is None else dealt[members.cpu()].to(groups.device)
 
 
 def out_of_fold(fit: Callable[[Tensor, Tensor], Callable[[Tensor], Tensor]], x: Tensor, y: Tensor,

@@ -39,17 +39,19 @@ def to_ring(values: Tensor, summands: int, point: int = POINT, ring: int = RING)
     """
     if not 1 <= ring <= 62:
         raise ValueError(f"ring={ring} bits is outside 1 … 62: int64 must hold a sum of two numbers")
-    most = 2.0 ** (ring - 1 - point) / summands
-    if not (values.abs() < most).all():
+    most = (2 ** (ring - 1) - 1) // summands
+    fixed = (values.cpu().double() * 2.0**point).round()
+    if not (fixed.abs() <= most).all():
         raise ValueError(f"values up to {values.abs().max().item():g} are not finite or too large: a sum of "
-                         f"{summands} runs over unless they stay below {most:g}; use fewer bits after the point")
-    return (values.double() * 2.0**point).round().long() % 2**ring
+                         f"{summands} runs over unless they stay below {most / 2**point:g}; use fewer bits "
+                         f"after the point")
+    return fixed.long().to(values.device) % 2**ring
 
 
 def from_ring(total: Tensor, point: int = POINT, ring: int = RING) -> Tensor:
-    """Read integers modulo 2^ring as float64; the upper half of the ring is negative."""
+    """Read integers modulo 2^ring as float64, on the CPU; the upper half of the ring is negative."""
     half = 2 ** (ring - 1)
-    return ((total + half) % 2**ring - half).double() / 2.0**point
+    return ((total + half) % 2**ring - half).cpu().double() / 2.0**point
 
 
 def pairwise_masks(clients: int, size: int, generator: torch.Generator, ring: int = RING) -> Tensor:

@@ -7,10 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mtl_tutorial.fusion.checks import check_experts, check_labels
-
-CLOSE = 1e-6            # Newton's step that moves no row's logit further is the last
-MOST_STEPS = 200
+from mtl_tutorial.fusion.checks import check_both_labels, check_experts, check_labels
+from mtl_tutorial.newton import damped_newton
 
 
 class StackedWeights(NamedTuple):
@@ -30,8 +28,7 @@ def stacked_weights(logits: Tensor, targets: Tensor, ridge: float = 1.0, row_wei
     """Fit log-odds = Σ_i w_i f_i + intercept, for many problems at once.
 
     Minimises Σ_n log loss + ridge / 2 · ‖w − centre‖², scikit-learn's logistic regression with C = 1 / ridge and an
-    intercept that is not penalised. A step of Newton's method is shortened to log(1 + r) / r of itself, where r is
-    by how much it moves a row's logit: then it never raises the loss, and near the minimum it is Newton's.
+    intercept that is not penalised, in float64 on the CPU.
 
     Args:
         logits: of M experts, [..., M, N], on rows that they were **not** trained on.
@@ -43,34 +40,36 @@ def stacked_weights(logits: Tensor, targets: Tensor, ridge: float = 1.0, row_wei
             all scenarios together, each scenario's own are drawn towards them.
 
     Raises:
-        ValueError: fewer than two experts, columns that do not fit, labels other than 0 and 1, a ridge that is not
-            positive.
+        ValueError: fewer than two experts, columns that do not fit, labels other than 0 and 1, a problem whose
+            labels all agree, a ridge that is not positive.
         RuntimeError: not converged.
 
     Reference: Wolpert 1992, Stacked Generalization; Ting and Witten 1999, Issues in Stacked Generalization, section
-    2; for the step Sun and Tran-Dinh 2019, Generalized Self-Concordant Functions, with ν = 2.
+    2.
     """
     check_experts(logits, targets, row_weights)
     check_labels(targets)
     if ridge <= 0:
         raise ValueError(f"ridge={ridge} must be above 0: where experts part the labels, weights have no limit")
-    logits, targets = logits.double(), targets.double()
-    counts = torch.ones_like(targets) if row_weights is None else row_weights.double()                # [..., N]
+    check_both_labels(targets, row_weights)
+    given, logits, targets = logits, logits.cpu().double(), targets.cpu().double()
+    counts = torch.ones_like(targets) if row_weights is None else row_weights.cpu().double()          # [..., N]
     inputs = torch.cat([logits, torch.ones_like(logits[..., :1, :])], -2)                      # [..., M + 1, N]
-    penalty = torch.full_like(inputs[..., 0], ridge)                                              # [..., M + 1]
+    counts, targets = counts.unsqueeze(-2), targets.unsqueeze(-2)                                  # [..., 1, N]
+    problems = torch.broadcast_shapes(inputs.shape[:-2], counts.shape[:-2], targets.shape[:-2])
+    penalty = inputs.new_full((*problems, inputs.shape[-2]), ridge)                               # [..., M + 1]
     penalty[..., -1] = 0
     held_at = torch.zeros_like(penalty)
     if centre is not None:
-        held_at = torch.cat([centre.double(), torch.zeros_like(centre[..., :1])], -1)
-    counts, targets = counts.unsqueeze(-2), targets.unsqueeze(-2)                                  # [..., 1, N]
-    found = held_at
-    for _ in range(MOST_STEPS):
+        held_at[..., :-1] = centre.cpu()
+
+    def expansion(found: Tensor) -> tuple[Tensor, Tensor]:
         p = (found.unsqueeze(-2) @ inputs).sigmoid()                                               # [..., 1, N]
         slope = (inputs * (counts * (p - targets))).sum(-1) + penalty * (found - held_at)         # [..., M + 1]
-        curvature = (inputs * (counts * p * (1 - p))) @ inputs.transpose(-1, -2) + torch.diag_embed(penalty)
-        step = -torch.linalg.solve(curvature, slope.unsqueeze(-1)).squeeze(-1)                    # [..., M + 1]
-        reach = (step.unsqueeze(-2) @ inputs * (counts > 0)).abs().amax((-2, -1)).unsqueeze(-1)     # [..., 1] r
-        found = found + step * torch.where(reach > 0, reach.log1p() / reach, 1.0)
-        if reach.max() < CLOSE:
-            return StackedWeights(found[..., :-1], found[..., -1])
-    raise RuntimeError(f"a logit still moves by {reach.max():.1g} after {MOST_STEPS} steps: are all labels equal?")
+        return slope, (inputs * (counts * p * (1 - p))) @ inputs.mT + torch.diag_embed(penalty)
+
+    def reach(step: Tensor) -> Tensor:
+        return (step.unsqueeze(-2) @ inputs * (counts > 0)).abs().amax((-2, -1))
+
+    found = damped_newton(expansion, reach, held_at).to(given)
+    return StackedWeights(found[..., :-1], found[..., -1])

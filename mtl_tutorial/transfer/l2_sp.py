@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from mtl_tutorial.data.table import Inputs
+from mtl_tutorial.models.wrapped import Wrapped
 from mtl_tutorial.parameters import longest_prefix, named_weights, refuse_unknown_prefixes
 
 
@@ -27,7 +27,7 @@ def l2_sp_penalty(weights: Mapping[str, Tensor], start: Mapping[str, Tensor], al
     return alpha / 2 * sum(kept) + beta / 2 * sum(new)
 
 
-class L2SP(nn.Module):
+class L2SP(Wrapped):
     """A model whose ``penalty`` holds its weights near those that it has now.
 
     ``fit(L2SP(model, alpha, beta), …)`` trains ``model`` itself, in place. Everything but the penalty is the
@@ -47,33 +47,20 @@ class L2SP(nn.Module):
     """
 
     def __init__(self, model: nn.Module, alpha: float, beta: float, new: Sequence[str] = ()):
-        super().__init__()
+        super().__init__(model)
         if alpha < 0 or beta < 0:
             raise ValueError(f"alpha={alpha}, beta={beta}: neither may be negative, or weights are driven away")
         named = named_weights(model)
         refuse_unknown_prefixes(new, named)
-        self.model, self.alpha, self.beta = model, alpha, beta
+        self.alpha, self.beta = alpha, beta
         for name, value in named.items():
             if longest_prefix(name, new) is None:
                 self.register_buffer(_key(name), value.detach().clone())
-
-    def __getattr__(self, name: str):
-        """Find what this wrapper lacks in the model."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name == "model":
-                raise
-            return getattr(self.model, name)
 
     @property
     def named_weights(self) -> dict[str, nn.Parameter]:
         """Return name -> parameter, by the names inside the model."""
         return named_weights(self.model)
-
-    def forward(self, inputs: Inputs) -> dict[str, Tensor]:
-        """Return what the model emits."""
-        return self.model(inputs)
 
     def penalty(self, outputs: Mapping[str, Tensor]) -> Tensor:
         """Return the penalty, a scalar: of a stacked model, summed over its repeats."""

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from mtl_tutorial.newton import damped_newton
 from mtl_tutorial.zero_shot.class_statistics import class_statistics, ridge_by_class
 from mtl_tutorial.zero_shot.learner import ZeroShotClassifier
 
+FLAT = 1e-9             # added to the curvature, for scores that are all alike
 
 def attribute_log_posterior(logits: Tensor, table: Tensor, prior: Tensor) -> Tensor:
     """Return log ∏ₘ p(a_m^z | x) / p(a_m^z) for every class z, [..., N, C].
@@ -76,8 +78,8 @@ class DAP(ZeroShotClassifier):
         return attribute_log_posterior(self.attribute_logits(x), self.table_, prior)
 
 
-def platt(scores: Tensor, labels: Tensor, weights: Tensor, steps: int = 12) -> tuple[Tensor, Tensor]:
-    """Fit p = σ(slope · score + offset) to labels by Newton's method, a problem for each column.
+def platt(scores: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Fit p = σ(slope · score + offset) to labels, a problem for each column, in float64 on the CPU.
 
     Labels are drawn in a little, as Platt does: to (n₊ + 1) / (n₊ + 2) and 1 / (n₋ + 2). So columns that can be
     told apart without an error have a finite answer.
@@ -86,28 +88,34 @@ def platt(scores: Tensor, labels: Tensor, weights: Tensor, steps: int = 12) -> t
         scores: [..., N, M].
         labels: 1 or 0, [N, M].
         weights: 1 of rows that count, [..., N].
-        steps: of Newton's method, each kept to a bounded length.
 
     Returns:
         Slopes and offsets, [..., M] each. Where all labels of a column agree they mean nothing.
 
+    Raises:
+        RuntimeError: no convergence.
+
     Reference: Platt 1999; Lin, Lin and Weng 2007, A Note on Platt's Probabilistic Outputs.
     """
-    weight = weights.unsqueeze(-1)                                                      # [..., N, 1]
+    given, labels, weights = scores, labels.cpu().double(), weights.cpu().double()
     positive = weights @ labels                                                         # [..., M]
     negative = weights.sum(-1, keepdim=True) - positive
     high, low = (positive + 1) / (positive + 2), 1 / (negative + 2)
-    goal = torch.where(labels > 0, high.unsqueeze(-2), low.unsqueeze(-2))               # [..., N, M]
-    slope, offset = torch.ones_like(positive), torch.zeros_like(positive)
-    for _ in range(steps):
-        chance = (scores * slope.unsqueeze(-2) + offset.unsqueeze(-2)).sigmoid()        # [..., N, M]
-        error, bend = weight * (goal - chance), weight * chance * (1 - chance)
-        rise, shift = (error * scores).sum(-2), error.sum(-2)                           # [..., M]
-        aa, ab, bb = (bend * scores**2).sum(-2) + 1e-6, (bend * scores).sum(-2), bend.sum(-2) + 1e-6
-        determinant = aa * bb - ab**2
-        slope = slope + ((bb * rise - ab * shift) / determinant).clamp(-5, 5)
-        offset = offset + ((aa * shift - ab * rise) / determinant).clamp(-5, 5)
-    return slope, offset
+    goal = torch.where(labels > 0, high.unsqueeze(-2), low.unsqueeze(-2)).mT            # [..., M, N]
+    inputs = torch.stack([scores.cpu().double().mT.expand_as(goal), torch.ones_like(goal)], -2)     # [..., M, 2, N]
+    counted = weights.unsqueeze(-2)                                                     # [..., 1, N]
+
+    def expansion(line: Tensor) -> tuple[Tensor, Tensor]:
+        chance = (line.unsqueeze(-2) @ inputs).squeeze(-2).sigmoid()                    # [..., M, N]
+        slope = (inputs @ (counted * (chance - goal)).unsqueeze(-1)).squeeze(-1)        # [..., M, 2]
+        bend = (counted * chance * (1 - chance)).unsqueeze(-2)                          # [..., M, 1, N]
+        return slope, (inputs * bend) @ inputs.mT + FLAT * torch.eye(2, dtype=inputs.dtype)
+
+    def reach(step: Tensor) -> Tensor:
+        return ((step.unsqueeze(-2) @ inputs).squeeze(-2) * counted).abs().amax(-1)
+
+    line = damped_newton(expansion, reach, torch.zeros_like(inputs[..., 0])).to(given)
+    return line[..., 0], line[..., 1]
 
 
 def _last_of_each_class(y: Tensor, share: float) -> Tensor:

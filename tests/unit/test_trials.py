@@ -2,13 +2,13 @@ import pytest
 import torch
 
 from mtl_tutorial.data.table import Table
-from mtl_tutorial.fusion.mutual_learning import MutualStudents, MutualTask
 from mtl_tutorial.models.shared_bottom import SharedBottom
 from mtl_tutorial.models.stacked import Stacked
+from mtl_tutorial.own_decay import OwnDecay
 from mtl_tutorial.parameters import named_weights
 from mtl_tutorial.tasks import Task
 from mtl_tutorial.training import fit
-from mtl_tutorial.trials import OwnDecay, PairedTrials
+from mtl_tutorial.trials import PairedTrials
 
 CLICK = Task("click")
 KNOBS = {"epochs": 2, "batch_size": 40, "lr": 0.01, "device": "cpu", "seed": 5}
@@ -57,17 +57,6 @@ def test_trials_may_differ_in_their_targets(mixed_table):
     assert kept.trials == 2
 
 
-def test_students_of_a_group_have_a_decay_each(mixed_table):
-    table = stack_of_repeats(mixed_table)
-    group = OwnDecay(MutualStudents(models_of(table, 4), repeats=2), [0.0, 0.1, 0.2, 0.4])
-    weights = named_weights(group.model)
-    found = group.penalty(group(table.inputs))
-    for m, decay in enumerate((0.0, 0.1, 0.2, 0.4)):
-        expected = decay / 2 * sum(value[m].square().sum() for value in weights.values())
-        torch.testing.assert_close(found[m], expected, rtol=1e-6, atol=0)
-    fit(group, table, [MutualTask("click")], **KNOBS)
-
-
 def test_refuses_what_cannot_stand_side_by_side(mixed_table):
     table = stack_of_repeats(mixed_table)
     with pytest.raises(ValueError, match="each a stack of repeats"):
@@ -76,7 +65,3 @@ def test_refuses_what_cannot_stand_side_by_side(mixed_table):
         PairedTrials.of([])
     with pytest.raises(ValueError, match=r"but they have \[\(2, 40\), \(2, 100\)\]"):
         PairedTrials.of([table, stack_of_repeats(mixed_table, rows=40)])
-    with pytest.raises(ValueError, match=r"3 decays, the least 0\.1, for a stack of \[2\] models"):
-        OwnDecay(Stacked(models_of(table, 2)), [0.1, 0.2, 0.3])
-    with pytest.raises(ValueError, match=r"the least -0\.1"):
-        OwnDecay(Stacked(models_of(table, 2)), [0.1, -0.1])

@@ -59,6 +59,6 @@ def merchant(shop: Shop, assortment: Tensor) -> Shop:
     shares = category_shares(shop)
     if (assortment < 0).any() or assortment.sum() <= 0 or (assortment[shares == 0] > 0).any():
         raise ValueError(f"assortment {assortment.tolist()} must be shares of categories with items, not all 0")
-    factor = torch.where(shares > 0, assortment / shares.clamp(min=1e-12), 0.0)         # [C]
+    factor = assortment / shares.clamp(min=1e-12)                                       # [C]
     popularity = shop.items.popularity * factor[shop.items.category]
     return replace(shop, items=replace(shop.items, popularity=popularity / popularity.sum()))

@@ -90,7 +90,7 @@ def visits(shop: Shop, rows: int, *, memory: int = 4, stay: float = 0.9, lift: f
 
 def interest_prior(items: Items) -> Tensor:
     """Return P(interest drawn anew), [1 + C]: QUIET for none, the rest even over the categories that are sold."""
-    sold = (items.category.bincount(minlength=CATEGORIES) > 0).float()                              # [C]
+    sold = (items.category[items.popularity > 0].bincount(minlength=CATEGORIES) > 0).float()        # [C]
     return torch.cat([torch.tensor([QUIET]), (1 - QUIET) * sold / sold.sum()])
 
 

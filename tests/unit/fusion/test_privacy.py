@@ -79,6 +79,7 @@ def test_little_noise_is_little_privacy_and_none_is_none():
 def test_tiny_deltas_keep_their_digits():
     """The two terms agree in their first digits there, and their difference must not be rounding."""
     assert delta_of_epsilon(1.0, 0.1) == pytest.approx(integrated_delta_small(1.0, 0.1), rel=1e-6)
+    assert delta_of_epsilon(1e-9, 1e-9) == pytest.approx(integrated_delta_small(1e-9, 1e-9), rel=1e-9)
 
 
 def integrated_delta_small(epsilon, mu):
@@ -166,6 +167,14 @@ def test_each_group_may_have_noise_of_its_own(federation, common_model, click):
     for name in quiet:
         assert torch.equal(quiet[name][0], mixed[name][0])
         assert not torch.equal(quiet[name][1], mixed[name][1])
+
+
+def test_groups_draw_their_noise_apart(federation, common_model, click):
+    groups, clients = federation
+    quiet, loud = (changed(DPFedAvg(common_model(groups[0][0], 2), clip=0.5, noise=noise, lr=0.1),
+                           clients, click, rounds=1) for noise in (0.0, 4.0))
+    first, second = (torch.cat([(loud[name][g] - quiet[name][g]).flatten() for name in loud]) for g in (0, 1))
+    assert abs(torch.corrcoef(torch.stack([first, second]))[0, 1].item()) < 4.5 / math.sqrt(len(first))
 
 
 @pytest.mark.parametrize(("settings", "trouble"), [

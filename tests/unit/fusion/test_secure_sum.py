@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mtl_tutorial.fusion.secure_sum import from_ring, masked, modular_sum, pairwise_masks, to_ring
+from mtl_tutorial.fusion.secure_sum import RING, from_ring, masked, modular_sum, pairwise_masks, to_ring
 
 CLIENTS, SIZE = 7, 2_000
 
@@ -67,6 +67,16 @@ def test_without_one_client_the_sum_is_noise(values, shared):
 def test_negative_numbers_and_the_ends_of_the_ring():
     values = torch.tensor([-1.5, 0.0, 1.5, -16_000.0, 16_000.0])
     assert torch.equal(from_ring(to_ring(values, 2)), values.double())
+
+
+@pytest.mark.parametrize("summands", [1, 2])
+def test_at_the_bound_rounding_does_not_run_over(summands):
+    bound = 32_768 / summands
+    with pytest.raises(ValueError, match="runs over"):
+        to_ring(torch.tensor([bound - 1e-6], dtype=torch.float64), summands)
+    largest = torch.tensor([-bound + 1, bound - 1], dtype=torch.float64)
+    total = sum(to_ring(largest, summands) for _ in range(summands)) % 2**RING
+    assert torch.equal(from_ring(total), summands * largest)
 
 
 def test_what_would_run_over_is_refused():

@@ -91,7 +91,15 @@ def test_what_cannot_be_fused_is_refused(change, told):
         stacked_weights(*change(*draw(7)))
 
 
-def test_labels_that_are_all_equal_have_no_fit():
+@pytest.mark.parametrize("seed", range(8))
+def test_labels_that_are_all_equal_are_refused_with_their_problem(seed):
+    logits, targets = draw(seed)
+    targets[1] = seed % 2
+    with pytest.raises(ValueError, match=r"equal in problem \[1\]: the intercept has no limit"):
+        stacked_weights(logits, targets)
+
+
+def test_labels_that_are_all_equal_among_the_rows_that_count_are_refused():
     logits, targets = draw(8)
-    with pytest.raises(RuntimeError, match="are all labels equal"):
-        stacked_weights(logits, torch.zeros_like(targets))
+    with pytest.raises(ValueError, match="all labels that count are equal"):
+        stacked_weights(logits, targets, row_weights=targets)
