@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from mtl_tutorial.data.table import Inputs, Schema
+from mtl_tutorial.models.two_tower import Columns, TwoTower
 from mtl_tutorial.zero_shot.retrieval import top_k
 
 
@@ -41,3 +43,24 @@ def test_top_k_equals_brute_force_where_many_scores_tie(seed, k):
     check(users, items, k, among)
     scores = top_k(users, items, 40)[0]
     assert (scores[:, k - 1] == scores[:, k]).any()         # a tie crosses the list's end
+
+
+@pytest.mark.parametrize("unit", [False, True])
+@pytest.mark.parametrize("k", [1, 5, 30])
+def test_lists_of_a_two_tower_model_are_those_of_ranking_every_pair_by_its_score(k, unit):
+    """Every user stands beside every item in a row of one forward pass; the towers' vectors are searched apart."""
+    torch.manual_seed(k)
+    model = TwoTower(Schema((20, 30, 7), 1, 1), Columns([0]), Columns([1, 2], [0]), unit=unit, id_dropout=0.5)
+    model = model.double().eval()
+    draw = torch.Generator().manual_seed(k)
+    category, price = torch.randint(7, (30,), generator=draw), torch.randn(30, 1, generator=draw, dtype=torch.float64)
+
+    def rows(user, item):
+        return Inputs(torch.stack([user, item, category[item]], 1), price[item], torch.zeros_like(user))
+
+    users, items = torch.arange(20), torch.arange(30)
+    with torch.inference_mode():
+        scores = model(rows(users.repeat_interleave(30), items.repeat(20)))["item"][::30, :30].numpy()      # [U, I]
+        found = top_k(model.user_vectors(rows(users, users * 0)), model.item_vectors(rows(items * 0, items)), k)[1]
+    expected = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(found, expected)

@@ -10,6 +10,7 @@ from chances import assert_binomial, assert_calibrated
 from mtl_tutorial.data.marketplace import SCENARIOS, Shop
 from mtl_tutorial.data.marketplace.behaviour import logits_without_intent
 from mtl_tutorial.data.marketplace.catalogue import BRANDS, CATEGORIES
+from mtl_tutorial.data.marketplace.merchants import merchant
 from mtl_tutorial.data.marketplace.visits import (
     QUIET,
     draw_interest,
@@ -267,3 +268,12 @@ def test_a_category_without_items_is_of_no_interest():
 def test_dial_out_of_its_range_is_refused_by_name(shop, dial, value):
     with pytest.raises(ValueError, match=f"{dial}={value} is outside"):
         visits(shop, **{"rows": 10, dial: value})
+
+
+def test_a_merchant_of_one_category_shows_and_wants_nothing_else(shop):
+    only = torch.zeros(CATEGORIES)
+    only[3] = 1.0
+    one = merchant(shop, only)
+    prior = interest_prior(one.items)
+    assert prior.nonzero().squeeze(-1).tolist() == [0, 4]
+    assert (visits(one, 2_000).ids("category") == 3).all()
