@@ -53,7 +53,8 @@ def test_lists_of_a_two_tower_model_are_those_of_ranking_every_pair_by_its_score
     model = TwoTower(Schema((20, 30, 7), 1, 1), Columns([0]), Columns([1, 2], [0]), unit=unit, id_dropout=0.5)
     model = model.double().eval()
     draw = torch.Generator().manual_seed(k)
-    category, price = torch.randint(7, (30,), generator=draw), torch.randn(30, 1, generator=draw, dtype=torch.float64)
+    category = torch.randint(7, (30,), generator=draw)
+    price = torch.randn(30, 1, generator=draw, dtype=torch.float64)
 
     def rows(user, item):
         return Inputs(torch.stack([user, item, category[item]], 1), price[item], torch.zeros_like(user))
