@@ -62,6 +62,20 @@ def leaves(value: object, path: str = "output") -> Iterator[tuple[str, object]]:
         yield path, value
 
 
+def cast_like(expected: object, actual: object) -> object:
+    """Return the actual result with floating tensors in the expected dtypes, and numbers as scalar tensors."""
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        return {key: cast_like(expected.get(key), value) for key, value in actual.items()}
+    if isinstance(expected, (list, tuple)) and isinstance(actual, (list, tuple)) and len(expected) == len(actual):
+        return tuple(cast_like(a, b) for a, b in zip(expected, actual, strict=True))
+    if isinstance(expected, torch.Tensor) and expected.is_floating_point():
+        if isinstance(actual, torch.Tensor) and actual.is_floating_point():
+            return actual.to(expected.dtype)
+        if expected.ndim == 0 and isinstance(actual, float):
+            return expected.new_tensor(actual)
+    return actual
+
+
 def _dict_difference(expected: dict, actual: dict, tolerance: float, path: str) -> Difference | None:
     missing = [key for key in expected if key not in actual]
     surplus = [key for key in actual if key not in expected]

@@ -4,11 +4,12 @@ import inspect
 import re
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
+from torch.nn import Module
 
-from mtl_tutorial.classroom.comparison import Difference, first_difference, leaves
+from mtl_tutorial.classroom.comparison import Difference, cast_like, first_difference, leaves
 from mtl_tutorial.classroom.exercise import Exercise, Mistake
 from mtl_tutorial.classroom.source import raising_line
 from mtl_tutorial.classroom.trial import Trial, run_cases
@@ -35,7 +36,8 @@ def diagnose(exercise: Exercise, function: Callable) -> Finding | None:
             raise RuntimeError(f"{exercise.id}: the reference fails on its own case") from trial.error
     if signature := _wrong_signature(exercise, function, cases[0]):
         return signature
-    trials = run_cases(exercise, function, cases)
+    trials = [_in_dtype_of(wanted, trial, case)
+              for case, wanted, trial in zip(cases, right, run_cases(exercise, function, cases), strict=True)]
     crash = next((trial.error for trial in trials if trial.error is not None), None)
     if crash is not None:
         return _raised(exercise, function, crash)
@@ -52,6 +54,14 @@ def diagnose(exercise: Exercise, function: Callable) -> Finding | None:
 def _first(exercise: Exercise, look: Callable, compared: list[tuple]) -> Finding | None:
     """Return what one way of looking finds on the first case on which it finds something."""
     return next(filter(None, (look(exercise, case, wanted, trial) for case, wanted, trial in compared)), None)
+
+
+def _in_dtype_of(wanted: Trial, trial: Trial, case: tuple) -> Trial:
+    """Where no argument has a floating dtype to take over, let a result have any."""
+    tensors = [value for _, value in leaves(case) if isinstance(value, Tensor)]
+    if any(isinstance(part, Module) for part in case) or any(tensor.is_floating_point() for tensor in tensors):
+        return trial
+    return replace(trial, output=cast_like(wanted.output, trial.output))
 
 
 def _wrong_signature(exercise: Exercise, function: Callable, case: tuple) -> Finding | None:

@@ -22,10 +22,11 @@ def per_class_accuracy(found: Tensor, y: Tensor, among: Tensor) -> Tensor:
     Reference: Xian et al. 2019, Zero-Shot Learning: A Comprehensive Evaluation of the Good, the Bad and the Ugly,
     equation 9.
     """
-    members = (y.unsqueeze(1) == torch.arange(among.shape[-1], device=y.device)).double()       # [N, C]
+    real = torch.get_default_dtype()                    # not every device has float64
+    members = (y.unsqueeze(1) == torch.arange(among.shape[-1], device=y.device)).to(real)       # [N, C]
     counts = members.sum(0)                                                             # [C]
-    right = (found == y).double() @ members / counts.clamp(min=1)                       # [..., C]
-    chosen = (among & (counts > 0)).double()
+    right = (found == y).to(real) @ members / counts.clamp(min=1)                       # [..., C]
+    chosen = (among & (counts > 0)).to(real)
     return (right * chosen).sum(-1) / chosen.sum(-1)
 
 

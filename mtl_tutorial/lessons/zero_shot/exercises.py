@@ -1,5 +1,7 @@
 """The exercises of lesson 06, with the mistakes that learners make and what to tell them."""
 
+import math
+
 import torch
 
 from mtl_tutorial.classroom.cases import normal
@@ -50,6 +52,13 @@ ESZSL_SOLUTION = Exercise(
                 "λI is missing: with more attributes than seen classes, as is common, SᵀS has no inverse at all."),
         Mistake(lambda x, targets, signatures, gamma, lam: eszsl_solution(x, targets, signatures, lam, gamma),
                 "γ and λ have changed places: γ stands with the features XᵀX, λ with the signatures SᵀS."),
+        Mistake(_sandwich(lambda gram, gamma: gram, lambda gram, lam: gram),
+                "No penalty at all: with more features than rows, or more attributes than seen classes, there is no inverse, and "
+                "a pseudo-inverse fits the noise. γI stands with XᵀX and λI with SᵀS."),
+        Mistake(lambda x, targets, signatures, gamma, lam: eszsl_solution(x, targets, signatures, gamma, gamma),
+                "γ stands on both sides; with the signatures it is λ."),
+        Mistake(lambda x, targets, signatures, gamma, lam: eszsl_solution(x, targets, signatures, gamma**2, lam),
+                "γ is squared. It stands in the objective as it is, and so does it in its gradient."),
         Mistake(_sandwich(right=lambda gram, lam: _eye(gram)),
                 "The second inverse is missing: this is the ridge regression of YS on X. Attributes that go together would "
                 "count twice; (SᵀS + λI)⁻¹ takes that out."),
@@ -86,7 +95,9 @@ def _posterior_cases():
         table = torch.tensor(table).double()
         prior = normal(seed + 1, table.shape[1]).sigmoid()
         return normal(seed, rows, table.shape[1]), table, prior
-    return [case(530, 4, [[1, 0, 1], [0, 1, 1], [1, 1, 0], [0, 0, 0]]), case(540, 3, [[1, 1, 0, 0, 1], [0, 1, 1, 0, 0]])]
+    sure = torch.tensor([[50.0, -50.0, 0.5], [-50.0, 50.0, -8.0]]).double()
+    return [case(530, 4, [[1, 0, 1], [0, 1, 1], [1, 1, 0], [0, 0, 0]]), case(540, 3, [[1, 1, 0, 0, 1], [0, 1, 1, 0, 0]]),
+            (sure, *case(545, 1, [[1, 0, 1], [0, 1, 1]])[1:])]
 
 
 def _posterior(has, lacks):
@@ -96,6 +107,16 @@ def _posterior(has, lacks):
                 torch.log1p(-prior))
         return has(*logs) @ table.T + lacks(*logs) @ (1 - table).T
     return found
+
+
+def _posterior_by_probabilities(logits, table, prior):
+    chance = logits.sigmoid()
+    return (chance / prior).log() @ table.T + ((1 - chance) / (1 - prior)).log() @ (1 - table).T
+
+
+def _log_of_the_sum(logits, table, prior):
+    has, lacks = logits.sigmoid() / prior, (-logits).sigmoid() / (1 - prior)
+    return (has @ table.T + lacks @ (1 - table).T).log()
 
 
 POSTERIOR = Exercise(
@@ -120,6 +141,17 @@ POSTERIOR = Exercise(
                 "The prior multiplies; it should divide: subtract its logarithm."),
         Mistake(_posterior(lambda yes, no, prior, rest: yes - prior, lambda yes, no, prior, rest: no - prior),
                 "For attributes that the class lacks, the prior of *having* them is taken off. There it is 1 − prior."),
+        Mistake(_posterior(lambda yes, no, prior, rest: yes - prior, lambda yes, no, prior, rest: no),
+                "The prior is taken off what the class has only. What it lacks has one, too: log(1 − prior)."),
+        Mistake(_log_of_the_sum,
+                "The logarithm of a *sum* of ratios. Attributes must all be right: the ratios multiply, so their logarithms add."),
+        Mistake(_posterior_by_probabilities,
+                "Right but for rows that are sure: at log-odds of 50, 1 − p is rounded to 0 and its logarithm is −∞. "
+                "`F.logsigmoid(logits)` is log p and `F.logsigmoid(-logits)` log(1 − p), without a detour by p."),
+        Mistake(_posterior(lambda yes, no, prior, rest: yes.clamp(min=math.log(1e-3)) - prior,
+                           lambda yes, no, prior, rest: no.clamp(min=math.log(1e-3)) - rest),
+                "The probabilities are kept away from 0 by a bound. That hides how sure the classifier is: take "
+                "`F.logsigmoid`, which needs no bound."),
         Mistake(_posterior(lambda yes, no, prior, rest: no - rest, lambda yes, no, prior, rest: yes - prior),
                 "Having and lacking have changed places: `table` is 1 where the class *has* the attribute."),
         Mistake(_posterior(lambda yes, no, prior, rest: yes - prior, lambda yes, no, prior, rest: -(no - rest)),
@@ -170,14 +202,14 @@ def _with_mean(mean):
 
 
 def _over_rows(found, y, seen):
-    right, of_seen = (found == y).double(), seen[y]
+    right, of_seen = (found == y).float(), seen[y]
     a, b = right[of_seen].mean(), right[~of_seen].mean()
     return a, b, harmonic_mean(a, b)
 
 
 def _empty_classes_as_wrong(found, y, seen):
-    members = torch.nn.functional.one_hot(y, len(seen)).double()
-    right = (found == y).double() @ members / members.sum(0).clamp(min=1)
+    members = torch.nn.functional.one_hot(y, len(seen)).float()
+    right = (found == y).float() @ members / members.sum(0).clamp(min=1)
     a, b = right[seen].mean(), right[~seen].mean()
     return a, b, harmonic_mean(a, b)
 
@@ -208,7 +240,7 @@ ACCURACY = Exercise(
         "classes.",
         "A class without rows has no accuracy and is left out of the mean. The harmonic mean of a and b is 2ab / (a + b), "
         "and 0 where both are 0.",
-        "`members = F.one_hot(y, C)` is [N, C]; `(found == y).double() @ members.double() / members.sum(0)` is each class's "
+        "`members = F.one_hot(y, C)` is [N, C]; `(found == y).float() @ members.float() / members.sum(0)` is each class's "
         "accuracy. Keep the classes with `seen & (members.sum(0) > 0)`.",
     ),
     mistakes=(
@@ -224,6 +256,8 @@ ACCURACY = Exercise(
                 "ab / (a + b): the factor 2 is missing, so that equal accuracies would not have themselves for a mean."),
         Mistake(_with_mean(torch.minimum),
                 "The smaller of the two. The harmonic mean lies between them, nearer to the smaller."),
+        Mistake(_with_mean(lambda a, b: 2 * a * b / (a + b)),
+                "Where both accuracies are 0, 2ab / (a + b) is 0 / 0, which is NaN. The harmonic mean is 0 there."),
         Mistake(_empty_classes_as_wrong,
                 "A class without a single row counts as all wrong. It has no accuracy: leave it out of the mean."),
         Mistake(_by_predicted_class,
@@ -240,14 +274,20 @@ ACCURACY = Exercise(
 # --- calibrated_predict ----------------------------------------------------------------------------------------
 
 def _calibrated_cases():
-    def case(seed, rows, seen, factor):
+    def case(seed, rows, seen, factor, middle=0.0):
         seen = torch.tensor(seen, dtype=torch.bool)
-        return normal(seed, rows, len(seen)) + 1.5 * seen, seen, factor
-    return [case(570, 40, [1, 1, 0, 1, 0], 1.5), case(580, 30, [0, 1, 1, 0, 1, 1], 0.6), case(590, 20, [1, 0, 0, 1], -0.8)]
+        return normal(seed, rows, len(seen)) + 1.5 * seen + middle, seen, factor
+    return [case(570, 40, [1, 1, 0, 1, 0], 1.5), case(580, 30, [0, 1, 1, 0, 1, 1], 0.6, -3.0), case(590, 20, [1, 0, 0, 1], -0.8),
+            case(592, 10, [0, 1, 0, 1], torch.inf)]
 
 
-def _shifted(shift):
-    return lambda scores, seen, factor: (scores + shift(seen, factor)).argmax(-1)
+def _shifted(of_seen, of_unseen):
+    """Add to the scores what two functions make of the factor, for the seen and for the unseen classes."""
+    return lambda scores, seen, factor: torch.where(seen, scores + of_seen(factor), scores + of_unseen(factor)).argmax(-1)
+
+
+def _times_seen(sign):
+    return lambda scores, seen, factor: (scores + sign * factor * seen).argmax(-1)
 
 
 def _place_in_joined_lists(scores, seen, factor):
@@ -260,16 +300,29 @@ CALIBRATED = Exercise(
     cases=_calibrated_cases,
     hints=(
         "All classes compete; some start with a handicap. Which ones are scored too high, and why?",
-        "`seen` as a number is 1 for those that hand in the factor and 0 for the others. It is [C], and broadcasts over "
-        "rows.",
-        "`(scores - factor * seen.to(scores.dtype)).argmax(-1)`.",
+        "`torch.where(seen, a, b)` takes a where a class is seen and b elsewhere. `seen` is [C], and broadcasts over rows.",
+        "`torch.where(seen, scores - factor, scores).argmax(-1)`.",
     ),
     mistakes=(
-        Mistake(_shifted(lambda seen, factor: factor * seen),
+        Mistake(_times_seen(-1),
+                "Right for every finite factor. But the factor may be ∞, and ∞ · 0 is NaN: unseen classes lose their scores. Take "
+                "it off where it belongs: `torch.where(seen, scores - factor, scores)`."),
+        Mistake(_shifted(lambda factor: factor, lambda factor: 0.0),
                 "The factor is added to the seen classes, or taken off the unseen ones, which is the same: they were ahead already. "
                 "Take it off the seen."),
-        Mistake(_shifted(lambda seen, factor: -factor * torch.ones_like(seen)),
-                "The factor is taken off all classes (or not used): then it changes nothing."),
+        Mistake(_times_seen(1),
+                "The factor is added to the seen classes: they were ahead already, so take it off. (And by `torch.where`: the "
+                "factor may be ∞, and ∞ · 0 is NaN.)"),
+        Mistake(lambda scores, seen, factor: scores.argmax(-1),
+                "The factor is not used, or it is taken off all classes, which changes nothing."),
+        Mistake(lambda scores, seen, factor: (scores - factor).argmax(-1),
+                "The factor is taken off all classes: then it changes nothing. Only the seen ones hand it in."),
+        Mistake(lambda scores, seen, factor: torch.where(seen, scores - factor, scores).max(-1),
+                "`.max(-1)` returns the highest scores *and* where they stand. The classes are its `.indices`; `.argmax(-1)` "
+                "gives them alone."),
+        Mistake(lambda scores, seen, factor: torch.where(seen, (scores - factor).clamp(min=0), scores).argmax(-1),
+                "What is left of a seen class's score is not let below 0. Scores may be negative, and unseen classes may win "
+                "with such a one."),
         Mistake(lambda scores, seen, factor: scores.masked_fill(seen, -torch.inf).argmax(-1),
                 "Only unseen classes can win: that is the classical setting, where somebody has told the model that the "
                 "picture is of none it knows."),
@@ -278,12 +331,12 @@ CALIBRATED = Exercise(
         Mistake(lambda scores, seen, factor: torch.where(seen, scores * (1 - factor), scores).argmax(-1),
                 "The seen classes' scores are scaled by 1 − factor. Take the same amount off each, whatever its score; scaled, "
                 "a negative score would rise."),
-        Mistake(lambda scores, seen, factor: (scores.softmax(-1) - factor * seen).argmax(-1),
+        Mistake(lambda scores, seen, factor: torch.where(seen, scores.softmax(-1) - factor, scores.softmax(-1)).argmax(-1),
                 "The factor is taken off probabilities: it belongs to the scores as they are."),
         Mistake(_place_in_joined_lists,
                 "The place in a list of seen classes followed by unseen ones, not the number of the class. Let all classes "
                 "keep their columns."),
-        Mistake(_shifted(lambda seen, factor: -2 * factor * seen),
+        Mistake(_shifted(lambda factor: -factor, lambda factor: factor),
                 "Twice the factor: taken off the seen classes *and* added to the unseen ones. Only the difference counts."),
         Mistake(lambda scores, seen, factor: torch.where(
                     scores.amax(-1) >= factor, scores.masked_fill(~seen, -torch.inf).argmax(-1),
@@ -332,12 +385,6 @@ def _every_item_once(scores, items, log_q):
     return _own_share((scores - log_q).masked_fill(left_out, -torch.inf))
 
 
-_ONE_SIDE = ("Accidental hits are left out on one side of the diagonal alone. Every column that holds the row's own item "
-             "is one, whether its row comes before or after; only the diagonal stays.")
-_AFTER_SOFTMAX = ("log Q is applied after the softmax, where it is a constant for each row: it moves no gradient. Subtract "
-                  "it from the scores, before the softmax, where it tells the columns apart.")
-
-
 def _hits_on_one_side(side):
     """Leave out the same item in later rows alone (``triu``), or in earlier ones alone (``tril``)."""
     def found(scores, items, log_q):
@@ -384,13 +431,17 @@ INFO_NCE = Exercise(
                 "Every repeated item is left out but its first row. Only those columns are no negatives that hold the row's *own* "
                 "item; that others occur more than once is what log Q accounts for."),
         Mistake(_hits_on_one_side(lambda same: same.triu(1)),
-                _ONE_SIDE),
+                "Accidental hits are left out right of the diagonal alone. A column of an *earlier* row that holds the row's "
+                "own item is one as well; only the diagonal stays."),
         Mistake(_hits_on_one_side(lambda same: same.tril(-1)),
-                _ONE_SIDE),
+                "Accidental hits are left out left of the diagonal alone. A column of a *later* row that holds the row's own "
+                "item is one as well; only the diagonal stays."),
         Mistake(lambda scores, items, log_q: _own_share(_masked(scores, items)) + log_q,
-                _AFTER_SOFTMAX),
+                "log Q is subtracted after the softmax, where it is a constant for each row and moves no gradient. Subtract it "
+                "from the scores, before the softmax, where it tells the columns apart."),
         Mistake(lambda scores, items, log_q: _own_share(_masked(scores, items)) - log_q,
-                _AFTER_SOFTMAX),
+                "log Q is added after the softmax, where it is a constant for each row and moves no gradient. Subtract it from "
+                "the scores, before the softmax, where it tells the columns apart."),
         Mistake(lambda scores, items, log_q: _own_share(_masked(scores - log_q, items), dim=-2),
                 "The softmax runs over the users (down a column): which user clicked the item. Asked for is which item the user "
                 "clicked, along a row."),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mtl_tutorial.classroom.comparison import first_difference
+from mtl_tutorial.classroom.comparison import cast_like, first_difference
 
 ONE = torch.ones(2, 3, dtype=torch.float64)
 
@@ -60,3 +60,11 @@ def test_tolerance_grows_with_the_rounding_errors_of_the_precision():
 def test_tolerance_is_relative_for_large_values():
     assert first_difference(1e6, 1e6 + 0.5, 1e-6) is None
     assert first_difference(0.0, 0.5, 1e-6) is not None
+
+
+def test_results_take_the_expected_floating_dtype_and_nothing_else():
+    expected = {"a": (torch.tensor(0.5), torch.ones(2)), "b": torch.ones(2, dtype=torch.long)}
+    cast = cast_like(expected, {"a": [0.5, torch.ones(2).double()], "b": torch.ones(2)})
+    assert [value.dtype for value in (*cast["a"], cast["b"])] == [torch.float32, torch.float32, torch.float32]
+    assert first_difference(expected, cast, 1e-6).kind == "dtype"
+    assert first_difference(expected["a"], cast["a"], 1e-6) is None
