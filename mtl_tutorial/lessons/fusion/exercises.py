@@ -285,10 +285,11 @@ def _pairs(peers, log_p):
 
 
 def _mutual(pairs=lambda log_p: _pairs(log_p.detach(), log_p), over=lambda kl: kl.sum(0) / (len(kl) - 1),
-            log_softmax=lambda logits: logits.log_softmax(-1), total=lambda own, kl, weight: own + weight * kl):
+            log_softmax=lambda logits: logits.log_softmax(-1), total=lambda own, kl, weight: own + weight * kl,
+            among_peers=None):
     def loss(logits, targets, weight):
-        log_p = log_softmax(logits)
-        return total(_own_loss(log_p, targets), over(pairs(log_p)), weight)
+        log_p = (among_peers or log_softmax)(logits)
+        return total(_own_loss(log_softmax(logits), targets), over(pairs(log_p)), weight)
     return loss
 
 
@@ -297,6 +298,12 @@ def _mean_peer(log_p):
     p = log_p.detach().exp()
     peers = ((p.sum(0) - p) / (len(p) - 1)).log()                                                   # [S, B, C]
     return torch.diag((peers.exp() * (peers - log_p)).sum(-1).mean(-1)) * (len(p) - 1)
+
+
+def _peers_cross_entropy(log_p):
+    """Return −Σ p_j log p_k of each peer j and student k ≠ j, a mean over rows, [S, S]."""
+    found = -(log_p.detach().exp().unsqueeze(1) * log_p.unsqueeze(0)).sum(-1).mean(-1)
+    return found - torch.diag(found.diag())
 
 
 MUTUAL = Exercise(
@@ -346,6 +353,18 @@ MUTUAL = Exercise(
                 "The softmax runs over the rows of the batch, not over the classes."),
         Mistake(_mutual(log_softmax=lambda logits: logits.log_softmax(0)),
                 "The softmax runs over the students, not over the classes."),
+        Mistake(_mutual(among_peers=lambda logits: logits.log_softmax(1)),
+                "The labels' part is right, but in the divergence the softmax runs over the rows of the batch, not over the "
+                "classes."),
+        Mistake(_mutual(among_peers=lambda logits: logits.log_softmax(0)),
+                "The labels' part is right, but in the divergence the softmax runs over the students, not over the classes."),
+        Mistake(_mutual(pairs=_peers_cross_entropy),
+                "This is the cross-entropy with the peers' probabilities: the peers' own entropy, Σ p_j log p_j, is left out. "
+                "Its gradient is the same, but it is not 0 where the two agree, as a divergence is."),
+        Mistake(_mutual(pairs=lambda log_p: torch.stack([torch.stack([
+                    F.kl_div(peer.exp(), student, reduction="batchmean") for student in log_p]) for peer in log_p.detach()])),
+                "Every loss is NaN. If `F.kl_div(input, target)` is in it: the input is the student's *logarithms*, the target the "
+                "peer's *probabilities* (or its logarithms, with `log_target=True`)."),
         Mistake(_mutual(pairs=_mean_peer, over=lambda kl: kl.sum(0) / (len(kl) - 1)),
                 "This is the divergence from the *mean* of the peers. With two students it is the same, with more it has the "
                 "same gradient, but it is less than the mean of the divergences (the paper calls it DML_e)."),
@@ -370,11 +389,11 @@ def _distillation_cases():
 
 def _distilled(hard_at=lambda temperature: 1.0, teacher_at=lambda temperature: temperature, student_at=lambda temperature: temperature,
                factor=lambda temperature: temperature**2, divergence=lambda p, q: (p.exp() * (p - q)).sum(-1).mean(-1),
-               balance=lambda weight: (1 - weight, weight)):
+               balance=lambda weight: (1 - weight, weight), axis=-1):
     def loss(logits, teacher_logits, targets, temperature, weight):
         hard = F.cross_entropy(logits / hard_at(temperature), targets)
-        teacher = (teacher_logits / teacher_at(temperature)).log_softmax(-1)
-        student = (logits / student_at(temperature)).log_softmax(-1)
+        teacher = (teacher_logits / teacher_at(temperature)).log_softmax(axis)
+        student = (logits / student_at(temperature)).log_softmax(axis)
         of_hard, of_soft = balance(weight)
         return of_hard * hard + of_soft * factor(temperature) * divergence(teacher, student)
     return loss
@@ -422,6 +441,21 @@ DISTILLATION = Exercise(
                 "The labels keep their full weight: they get what the teacher leaves, 1 − weight."),
         Mistake(_distilled(balance=lambda weight: (0.0, weight)),
                 "The labels are forgotten: their cross-entropy counts 1 − weight."),
+        Mistake(lambda logits, teacher_logits, targets, temperature, weight:
+                temperature**2 * _distilled(factor=lambda temperature: 1.0)(logits, teacher_logits, targets, temperature, weight),
+                "T² stands before both parts; the labels' part was not softened and needs none."),
+        Mistake(_distilled(teacher_at=lambda temperature: 1.0, student_at=lambda temperature: 1.0),
+                "T² is there, the softening is not: divide the teacher's and the student's logits by T before the softmax."),
+        Mistake(_distilled(divergence=lambda p, q: (p.exp() * (p - q.exp())).sum(-1).mean(-1)),
+                "A probability stands where a logarithm belongs: KL = Σ p (log p − log q), and what `F.kl_div` takes first are "
+                "the student's *logarithms*, `log_softmax` and not `softmax`."),
+        Mistake(_distilled(divergence=lambda p, q: F.kl_div(q, p, reduction="batchmean")),
+                "The loss is NaN. If `F.kl_div(input, target)` is in it: the input is the student's *logarithms*, the target the "
+                "teacher's *probabilities* (or its logarithms, with `log_target=True`)."),
+        Mistake(_distilled(axis=0),
+                "The softmax of the soft part runs over the rows of the batch, not over the classes."),
+        Mistake(_distilled(divergence=lambda p, q: (p.exp() * (p - q.detach())).sum(-1).mean(-1)),
+                "The student is detached in the soft part: the value is right, but it learns nothing from its teacher."),
     ),
     title="Learning from soft labels", difficulty=2, importance=5, minutes=10)
 
