@@ -88,9 +88,14 @@ def choose_factor(held_out: Tradeoff) -> Tensor:
             unseen ones here. The classes that are truly unseen have no part in it.
 
     The middle one of factors that are equally good.
+
+    Raises:
+        ValueError: a split without a row of a seen, or of an unseen class.
     """
     mean = held_out.harmonic.mean(0)                                                    # [F]
-    best = (mean >= mean.max() - 1e-12).nonzero().squeeze(-1)
+    if mean.isnan().any():
+        raise ValueError("a split has no row of its seen classes, or none of those that play the unseen ones")
+    best = (mean == mean.max()).nonzero().squeeze(-1)
     return held_out.factors[best[len(best) // 2]]
 
 

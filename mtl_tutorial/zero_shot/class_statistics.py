@@ -59,7 +59,12 @@ def ridge_by_class(
 
     Returns:
         Weights [..., D, T].
+
+    Raises:
+        ValueError: a ridge that is not positive.
     """
+    if not ridge > 0:
+        raise ValueError(f"ridge={ridge} must be above 0: there are often fewer rows than features")
     gram = statistics.gram(seen)
     eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     factor = torch.linalg.cholesky(gram + ridge * eye)                                  # [..., D, D]

@@ -51,6 +51,8 @@ class DAP(ZeroShotClassifier):
     """
 
     def __init__(self, ridge: float = 10.0, calibration_share: float = 0.25):
+        if not 0 <= calibration_share < 1:
+            raise ValueError(f"calibration_share={calibration_share} is outside 0 … 1: rows must be left to fit")
         self.ridge, self.calibration_share = ridge, calibration_share
 
     def _learn(self, x: Tensor, y: Tensor, signatures: Tensor) -> None:
@@ -72,8 +74,7 @@ class DAP(ZeroShotClassifier):
         logits = (x @ self.weights_) * self.slope_.unsqueeze(-2) + self.offset_.unsqueeze(-2)
         return torch.where(self.learnable_.unsqueeze(-2), logits, 0.0)
 
-    def decision_function(self, x: Tensor) -> Tensor:
-        """Return the log-posterior of every class, up to a term that all classes share, [N, D] to [..., N, C]."""
+    def _scores(self, x: Tensor) -> Tensor:
         prior = torch.where(self.learnable_, self.prior_, 0.5)
         return attribute_log_posterior(self.attribute_logits(x), self.table_, prior)
 

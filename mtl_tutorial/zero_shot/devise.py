@@ -71,6 +71,5 @@ class DeViSE(ZeroShotClassifier):
             loss = rank_loss(scores, y, self.margin, self.seen_) * counts / counts.sum(-1, keepdim=True)
             return torch.autograd.grad(loss.sum(), scores)[0]
 
-    def decision_function(self, x: Tensor) -> Tensor:
-        """Return s · M x for every class, features [N, D] to [..., N, C]."""
+    def _scores(self, x: Tensor) -> Tensor:
         return x @ self._of_classes

@@ -59,8 +59,7 @@ class EmbeddingRegression(ZeroShotClassifier):
             places = _features_of(signatures, statistics, self.seen_, self.ridge)       # [..., C, D]
             self._factor, self._offset = 2 * places.mT, -places.square().sum(-1).unsqueeze(-2)
 
-    def decision_function(self, x: Tensor) -> Tensor:
-        """Return a score for every class, features [N, D] to [..., N, C]."""
+    def _scores(self, x: Tensor) -> Tensor:
         scores = x @ self._factor + self._offset                                        # [..., N, C]
         return scores if self.into == "signatures" else scores - x.square().sum(-1, keepdim=True)
 

@@ -57,6 +57,5 @@ class ESZSL(ZeroShotClassifier):
         self.compatibility_ = torch.linalg.solve(right, middle.mT).mT                   # [..., D, A]
         self._of_classes = self.compatibility_ @ signatures.mT                          # [..., D, C]
 
-    def decision_function(self, x: Tensor) -> Tensor:
-        """Return x V s for every class, features [N, D] to [..., N, C]."""
+    def _scores(self, x: Tensor) -> Tensor:
         return x @ self._of_classes

@@ -31,14 +31,14 @@ def per_class_accuracy(found: Tensor, y: Tensor, among: Tensor) -> Tensor:
 
 
 def harmonic_mean(seen: Tensor, unseen: Tensor) -> Tensor:
-    """Return 2ab / (a + b) of two accuracies, 0 where both are 0.
+    """Return 2ab / (a + b) of two accuracies, 0 where both are 0, NaN where one is.
 
     It is never more than twice the smaller one: whoever knows nothing of the unseen classes has no part in it.
 
     Reference: Xian et al. 2019, equation 11.
     """
     total = seen + unseen
-    return torch.where(total > 0, 2 * seen * unseen / total.clamp(min=torch.finfo(total.dtype).tiny), 0.0)
+    return torch.where(total == 0, 0.0, 2 * seen * unseen / total.clamp(min=torch.finfo(total.dtype).tiny))
 
 
 def generalised_accuracy(found: Tensor, y: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:

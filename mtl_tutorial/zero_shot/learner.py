@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from mtl_tutorial.zero_shot.class_statistics import check_rows
+from mtl_tutorial.zero_shot.harmonic import per_class_accuracy
 
 
-class ZeroShotClassifier(ABC):
+class ZeroShotClassifier(BaseEstimator):
     """Learns from the rows of the seen classes; scores every class that has a signature.
 
     A signature is what is known of a class without a picture of it: its attributes, or the vector of a text. All
@@ -28,10 +31,15 @@ class ZeroShotClassifier(ABC):
             seen: the classes to learn from, [C] or, of many splits, [..., C] bool; by default those that have rows.
 
         Raises:
-            ValueError: shapes that do not fit, a split without two seen classes, or one that has no row.
+            ValueError: shapes that do not fit, numbers that are not finite, a split without two seen classes, or
+                one that has no row.
         """
-        classes = signatures.shape[-2]
+        classes, signatures = signatures.shape[-2], signatures.to(x)
         check_rows(x, y, classes)
+        for name, numbers in (("x", x), ("signatures", signatures)):
+            if not numbers.isfinite().all():
+                place = (~numbers.isfinite()).nonzero()[0].tolist()
+                raise ValueError(f"{name} holds a number that is not finite, at {place}")
         present = torch.bincount(y, minlength=classes) > 0                              # [C]
         self.seen_ = present if seen is None else seen
         if self.seen_.shape[-1] != classes:
@@ -48,9 +56,18 @@ class ZeroShotClassifier(ABC):
     def _learn(self, x: Tensor, y: Tensor, signatures: Tensor) -> None:
         """Learn from checked arguments; ``self.seen_`` is set."""
 
-    @abstractmethod
     def decision_function(self, x: Tensor) -> Tensor:
-        """Return a score for every class, features [N, D] to [..., N, C]."""
+        """Return a score for every class, features [N, D] to [..., N, C].
+
+        Raises:
+            NotFittedError: ``fit`` was not called.
+        """
+        check_is_fitted(self, "seen_")
+        return self._scores(x)
+
+    @abstractmethod
+    def _scores(self, x: Tensor) -> Tensor:
+        """Return the scores [..., N, C] of a fitted classifier."""
 
     def predict(self, x: Tensor, among: Tensor | None = None) -> Tensor:
         """Return the class of the highest score, features [N, D] to [..., N].
@@ -60,7 +77,18 @@ class ZeroShotClassifier(ABC):
             among: the classes to choose from, [..., C] bool. By default those unseen: the classical setting, which
                 takes for granted that no row is of a seen class. All classes: the generalised one.
         """
-        return predicted(self.decision_function(x), ~self.seen_ if among is None else among)
+        scores = self.decision_function(x)
+        return predicted(scores, ~self.seen_ if among is None else among)
+
+    def score(self, x: Tensor, y: Tensor, among: Tensor | None = None) -> Tensor:
+        """Return the share of right answers per class, averaged over the *unseen* classes, [...].
+
+        Args:
+            x: features, [N, D].
+            y: class of each row, [N]; rows of seen classes do not count.
+            among: the classes to choose from, [..., C] bool; by default the unseen ones.
+        """
+        return per_class_accuracy(self.predict(x, among), y, ~self.seen_)
 
 
 def predicted(scores: Tensor, among: Tensor) -> Tensor:

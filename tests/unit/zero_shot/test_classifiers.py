@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 
 from mtl_tutorial.zero_shot.class_statistics import centred, class_splits
 from mtl_tutorial.zero_shot.dap import DAP
 from mtl_tutorial.zero_shot.devise import DeViSE
 from mtl_tutorial.zero_shot.embedding_regression import EmbeddingRegression
 from mtl_tutorial.zero_shot.eszsl import ESZSL
+from mtl_tutorial.zero_shot.harmonic import per_class_accuracy
 
 CLASSIFIERS = {
     "DAP": lambda: DAP(0.1),
@@ -153,3 +155,45 @@ def test_devise_walks_the_path_of_the_whole_map(drawn):
         momentum = 0.9 * momentum + slope
         whole = (whole - 0.2 * momentum).detach().requires_grad_()
     torch.testing.assert_close(learner.map_.T, whole.detach(), rtol=1e-9, atol=1e-9)
+
+
+@each_classifier
+def test_score_is_the_accuracy_per_unseen_class_among_the_classes_asked_for(build, drawn):
+    x, y, table = drawn
+    seen = class_splits(6, 2)
+    learner = build().fit(x, y, table, seen)
+    everything = torch.ones(6, dtype=torch.bool)
+    torch.testing.assert_close(learner.score(x, y), per_class_accuracy(learner.predict(x), y, ~seen))
+    torch.testing.assert_close(learner.score(x, y, everything),
+                               per_class_accuracy(learner.decision_function(x).argmax(-1), y, ~seen))
+
+
+@each_classifier
+def test_asked_before_it_has_learned_it_says_so(build, drawn):
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        build().predict(drawn[0])
+
+
+@each_classifier
+def test_numbers_that_are_not_finite_are_refused_with_their_place(build, drawn):
+    x, y, table = drawn
+    x = x.clone()
+    x[7, 2] = float("nan")
+    with pytest.raises(ValueError, match=r"x holds a number that is not finite, at \[7, 2\]"):
+        build().fit(x, y, table)
+
+
+@each_classifier
+def test_signatures_take_the_dtype_of_the_features(build, drawn):
+    x, y, table = drawn
+    found, expected = (build().fit(x, y, signatures).decision_function(x) for signatures in (table.float(), table))
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_strengths_out_of_range_are_refused(drawn):
+    x, y, table = drawn
+    for build in (lambda: ESZSL(-1.0), lambda: EmbeddingRegression(0.0), lambda: DAP(float("nan"))):
+        with pytest.raises(ValueError, match="must be above 0"):
+            build().fit(x, y, table)
+    with pytest.raises(ValueError, match="calibration_share=1"):
+        DAP(calibration_share=1.0)

@@ -30,3 +30,9 @@ def test_generalised_accuracy_is_of_both_sides_for_every_split():
     assert by_unseen.tolist() == [0, 0]
     assert harmonic.tolist() == [0, 0]
     assert generalised_accuracy(y, y, seen[0])[2] == 1
+
+
+def test_an_accuracy_that_nobody_could_measure_has_no_harmonic_mean():
+    assert harmonic_mean(torch.tensor(1.0), torch.tensor(float("nan"))).isnan()
+    found, y = torch.tensor([0, 1]), torch.tensor([0, 1])
+    assert generalised_accuracy(found, y, torch.tensor([True, True, False]))[2].isnan()
