@@ -15,8 +15,9 @@ from mtl_tutorial.fusion.simplex import project_to_simplex
 # --- project_to_simplex ----------------------------------------------------------------------------------------
 
 def _simplex_cases():
-    return [(torch.tensor([[0.9, 0.5, -0.4, -0.1], [3.0, 0.2, 1.9, 2.6], [-2.0, -1.2, -1.5, -1.3]], dtype=torch.float64),),
-            (normal(10, 4, 6),), (torch.tensor([0.1, 0.7, 0.4, 0.6, -0.3], dtype=torch.float64),)]
+    return [(torch.tensor([[0.9, 0.5, -0.4, -0.1], [3.0, 0.2, 1.9, 2.6]], dtype=torch.float64),), (normal(10, 4, 6),),
+            (torch.tensor([0.1, 0.7, 0.4, 0.6, -0.3], dtype=torch.float64),),
+            (torch.tensor([[0.3, -0.2, 0.1, 0.2], [-2.0, -1.2, -1.5, -1.3]], dtype=torch.float64),)]
 
 
 def _threshold(values, kept_of):
@@ -35,9 +36,16 @@ def _moved_together(values):
     return values - (values.sum(-1, keepdim=True) - 1) / values.shape[-1]
 
 
-def _scaled(values):
+def _scaled(values, least=1e-12):
     clipped = values.clamp(min=0)
-    return clipped / clipped.sum(-1, keepdim=True).clamp(min=1e-12)
+    return clipped / clipped.sum(-1, keepdim=True).clamp(min=least)
+
+
+def _without_one(values):
+    """Forget the 1 in t = (sum − 1) / k: no value is above its threshold, and k is 0."""
+    largest = values.sort(-1, descending=True).values
+    thresholds = largest.cumsum(-1) / torch.arange(1, values.shape[-1] + 1)
+    return (values - thresholds.gather(-1, (largest > thresholds).sum(-1, keepdim=True) - 1)).clamp(min=0)
 
 
 def _sorted_answer(values):
@@ -69,6 +77,9 @@ SIMPLEX = Exercise(
         Mistake(_scaled,
                 "Clipped at nought and divided by the sum: that is on the simplex, but it is not the *nearest* point, and a "
                 "descent that projects so ends elsewhere. Subtract the same amount from all weights instead."),
+        Mistake(lambda values: _scaled(values, least=0),
+                "Clipped at nought and divided by the sum: where no value is positive that is 0 / 0, and elsewhere it is on the "
+                "simplex, but not the *nearest* point. Subtract the same amount from all weights instead."),
         Mistake(lambda values: values.softmax(-1),
                 "A softmax: on the simplex, but not the nearest point. It moves even what already lies there, and no weight "
                 "ever becomes exactly nought."),
@@ -92,6 +103,14 @@ SIMPLEX = Exercise(
         Mistake(lambda values: _threshold(values, lambda largest, t: largest[..., :1] > -torch.inf).clamp(min=0),
                 "t is that of k = 1, the largest value − 1: only one weight is sure to stay. Take the largest k whose k-th value "
                 "is above its t."),
+        Mistake(_without_one,
+                "No value is above its threshold, so that k = 0 and there is no t to take. Is the − 1 forgotten? t = (sum of the "
+                "k largest − 1) / k.", raises="index -1 is out of bounds"),
+        Mistake(torch.zeros_like,
+                "All weights are 0: t is the largest value. Is the − 1 forgotten? t = (sum of the k largest − 1) / k."),
+        Mistake(lambda values: project_to_simplex(values.flatten()).view_as(values),
+                "All weights of the batch together sum to 1: each row is a problem of its own. Sort and sum along the last "
+                "dimension, without `flatten`."),
         Mistake(_over_problems,
                 "The weights sum to 1 over the problems of the batch, not over the experts: sort and sum along the last "
                 "dimension."),
@@ -116,9 +135,9 @@ def _least_squares(x, y):
 
 def _fold_cases():
     def case(fit, seed, fold):
-        return fit, normal(seed, len(fold), 2), normal(seed + 1, len(fold)), torch.tensor(fold)
+        return fit, normal(seed, len(fold), 2).float(), normal(seed + 1, len(fold)).float(), torch.tensor(fold)
     return [case(_nearest, 20, [0, 1, 2, 1, 0, 2, 2, 0, 1, 0]), case(_least_squares, 30, [7, 3, 3, 5, 7, 5, 3, 5, 7, 3, 3]),
-            case(_least_squares, 40, [1, 1, 0, 0, 1, 0, 0])]
+            case(_least_squares, 40, [1, 1, 0, 0, 1, 0, 0]), case(_least_squares, 45, [2, -1, 2, 0, -1, 0, 2, -1])]
 
 
 def _filled(fitted, asked):
@@ -144,12 +163,19 @@ def _mean_of_all_models(fit, x, y, fold):
     return torch.stack([fit(x[fold != number], y[fold != number])(x) for number in fold.unique()]).mean(0)
 
 
-def _counted_from_nought(fit, x, y, fold):
-    answers = torch.zeros_like(y)
-    for number in range(len(fold.unique())):
-        if (fold == number).any():
-            answers[fold == number] = fit(x[fold != number], y[fold != number])(x[fold == number])
-    return answers
+def _of_folds(numbers):
+    """Predict the rows of some folds only, those whose numbers a function of all folds names; the others get 0."""
+    def found(fit, x, y, fold):
+        answers = torch.zeros_like(y)
+        for number in numbers(fold):
+            if (fold == number).any():
+                answers[fold == number] = fit(x[fold != number], y[fold != number])(x[fold == number])
+        return answers
+    return found
+
+
+def _targets_blanked(fit, x, y, fold):
+    return torch.stack([fit(x, y * (fold != number))(x[row:row + 1])[0] for row, number in enumerate(fold)])
 
 
 def _own_folds(numbers):
@@ -198,7 +224,15 @@ OUT_OF_FOLD = Exercise(
                 "(`answers[order] = …`), or read with its inverse, `order.argsort()`."),
         Mistake(_mean_of_all_models,
                 "Each row gets the mean of all models: all but one of them saw it."),
-        Mistake(_counted_from_nought,
+        Mistake(_targets_blanked,
+                "The fold's targets were set to 0, but its rows were fitted all the same: the model learned that their answer is "
+                "0. Leave the rows out, of x and of y."),
+        Mistake(_of_folds(lambda fold: fold.unique()[-1:]),
+                "Only the last fold's rows are answered, the others hold 0: make the tensor of answers once, *before* the loop."),
+        Mistake(_of_folds(lambda fold: range(int(fold.max()) + 1)),
+                "The folds are counted from 0 to the largest number, and rows of a fold with a negative number are never "
+                "predicted. Loop over the numbers that occur: `fold.unique()`."),
+        Mistake(_of_folds(lambda fold: range(len(fold.unique()))),
                 "The folds are taken to be numbered 0 … K − 1, and rows of other folds are never predicted. Loop over the "
                 "numbers that occur: `fold.unique()`."),
         Mistake(_own_folds(_dealt_by_position),
@@ -240,6 +274,15 @@ AMBIGUITY = Exercise(
     mistakes=(
         Mistake(_decomposed(fused=lambda f, w: f.mean(0)),
                 "f̄ is the plain mean of the experts. With weights it is Σ w_i f_i, in the error and in the spread around it."),
+        Mistake(_decomposed(lambda f, w: f.mean(0), lambda f, mean, y, w: (f - mean).square().mean(), lambda f, y, w: (f - y).square().mean()),
+                "The weights are not used: plain means over the experts in all three parts. With weights, a sum over the experts "
+                "is Σ_i w_i …"),
+        Mistake(_decomposed(spread=lambda f, mean, y, w: (w.square() @ (f - mean).square()).mean(),
+                            errors=lambda f, y, w: (w.square() @ (f - y).square()).mean()),
+                "The weights are squared with the differences: w_i (f_i − y)², not (w_i (f_i − y))²."),
+        Mistake(lambda predictions, targets, weights: tuple(ambiguity(predictions, targets, weights)[i] for i in (1, 0, 2)),
+                "The first two are exchanged: first the error of the weighted mean, then the experts' mean error. (The mean's is "
+                "the smaller one.)"),
         Mistake(_decomposed(spread=lambda f, mean, y, w: (f - mean).square().mean()),
                 "The spread around f̄ is not weighted: Σ_i w_i (f_i − f̄)²."),
         Mistake(_decomposed(errors=lambda f, y, w: (f - y).square().mean()),
