@@ -29,7 +29,9 @@ class FusedEmbedding(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up ids [B, F] and return their vectors, [B, F, dim]."""
-        return self.table.weight[ids + self.offsets]        # on a CPU, its backward is the faster one
+        place = ids + self.offsets                                                      # [B, F]
+        # of the two forms with a dense gradient this one's backward is the faster on a CPU
+        return self.table(place) if self.table.sparse else self.table.weight[place]
 
 
 class FeatureEncoder(nn.Module):
