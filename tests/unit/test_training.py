@@ -241,7 +241,7 @@ def test_a_single_weight_that_is_not_finite_is_found(value, mixed_table, mixed_t
     model = new_model(table, mixed_tasks)
     with torch.no_grad():
         model.encoder.embedding.table.weight[-1, 3] = value         # of an id that no row has
-    with pytest.raises(NonFiniteLoss, match=r"weights 'encoder\.embedding\.table\.weight' are not finite at step 4"):
+    with pytest.raises(NonFiniteLoss, match=r"weights 'encoder\.embedding\.table\.weight' are not finite"):
         fit(model, table, mixed_tasks, epochs=1, **KNOBS)
 
 
