@@ -72,8 +72,8 @@ def compare(form: Form) -> Report:
     body = f"""
 {REPEATS} repeats of an MMoE as in lesson 01 ({EXPERTS} experts {list(WIDTHS)}, towers {list(TOWER)}, {FIELDS}
 fields of {IDS} ids, dimension {DIM}, {len(TASKS)} tasks), trained by `fit`: as one `Stacked` model, and one after
-another. A step is a step of all repeats. Median of {form.rounds} interleaved rounds with quartiles; ratios are taken
-round by round. The target is for {JUDGED} rows per step: the more rows, the less of a step is overhead that can be
+another. A step is a step of all repeats. Median of {form.rounds} interleaved rounds with quartiles; ratios are
+taken round by round. The target is for {JUDGED} rows per step: the more rows, the less of a step is overhead to be
 shared.
 
 {result}"""
