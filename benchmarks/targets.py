@@ -48,6 +48,7 @@ TARGETS = {
     "8 repeats one after another over stacked": at_least(3),
     "reading: rows/s over a row-wise Dataset's": at_least(20),
     "import beyond torch, seconds": at_most(0.3),
+    "slowest lesson, seconds": at_most(45),
     "make test, minutes": at_most(15),
     "PCGrad by representation over the sum": at_most(1.5),
     "MGDA by representation over the sum": at_most(1.5),
