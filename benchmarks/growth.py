@@ -35,7 +35,7 @@ class Size(NamedTuple):
 
 GROWTH = {
     "rows": [Size(rows) for rows in (10_000, 100_000, 1_000_000)],
-    "ids": [Size(100 * BATCH, ids=ids, sparse=True) for ids in (10**4, 10**5, 10**6, 10**7)],
+    "ids": [Size(200 * BATCH, ids=ids, sparse=True) for ids in (10**4, 10**5, 10**6, 10**7)],
     "ids, whole table": [Size(20 * BATCH, ids=ids) for ids in (10**4, 10**5, 10**6, 10**7)],
     "tasks": [Size(20 * BATCH, tasks=tasks) for tasks in (2, 4, 8, 16)],
     "experts": [Size(20 * BATCH, experts=experts) for experts in (4, 8, 16, 32, 64)],

@@ -15,7 +15,7 @@ from mtl_tutorial.balancing.scalarizer import Scalarizer, Sum
 from mtl_tutorial.data.table import Table
 from mtl_tutorial.device import find_device
 from mtl_tutorial.inference import mean_losses
-from mtl_tutorial.lazy_adam import LazyAdam
+from mtl_tutorial.lazy_adam import LazyAdam, updates_sparsely
 from mtl_tutorial.learning_rates import groups_by_rate
 from mtl_tutorial.progress_bar import bar
 from mtl_tutorial.tasks import Task
@@ -103,6 +103,8 @@ def fit(model: nn.Module, table: Table, tasks: Sequence[Task], balance: Scalariz
                 "precision": precision, "tasks": [repr(task) for task in tasks], "balance": repr(balance),
                 "rows": len(table), "validation rows": len(validation) if validation is not None else 0,
                 "evaluate_every": evaluate_every, "patience": patience}
+    if updates_sparsely(model):
+        identity["sparse updates"] = True
     if checkpoint is not None:
         identity["data"] = table.fingerprint()
     if checkpoint is not None and Path(checkpoint).exists():

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from mtl_tutorial.balancing.pcgrad import PCGrad
+from mtl_tutorial.checkpoint import CheckpointError
 from mtl_tutorial.data.table import Table
 from mtl_tutorial.lazy_adam import LazyAdam, sparse_updates
 from mtl_tutorial.models.mmoe import MMoE
@@ -155,6 +156,15 @@ def test_sparse_updates_can_be_taken_back(mixed_table, mixed_tasks):
     model = sparse_updates(new_model(table, mixed_tasks, sparse=True), False)
     fit(model, table, mixed_tasks, epochs=1, **KNOBS)
     assert not embeddings(model).grad.is_sparse
+
+
+def test_a_run_with_sparse_updates_is_not_continued_without_them(mixed_table, mixed_tasks, tmp_path):
+    table = mixed_table()
+    for sparse in (True, False):
+        path = tmp_path / f"{sparse}.safetensors"
+        fit(new_model(table, mixed_tasks, sparse), table, mixed_tasks, epochs=1, checkpoint=path, **KNOBS)
+        with pytest.raises(CheckpointError, match="sparse updates was"):
+            fit(new_model(table, mixed_tasks, not sparse), table, mixed_tasks, epochs=1, checkpoint=path, **KNOBS)
 
 
 def test_a_balancer_works_on_the_representation(mixed_table, mixed_tasks):
