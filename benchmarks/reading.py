@@ -27,7 +27,7 @@ from mtl_tutorial.data import files
 from mtl_tutorial.data.columns import Column, Integer
 from mtl_tutorial.data.table import Table
 
-ROWS, QUICK_ROWS, IDS, BATCH = 300_000, 30_000, 10_000, 2048
+ROWS, QUICK_ROWS, IDS, BATCH = 300_000, 80_000, 10_000, 2048
 FILE = "click_log.parquet"
 FIELDS, TARGETS = tuple(f"field_{number}" for number in range(16)), ("task_0", "task_1")
 COLUMNS: dict[str, Column] = {**{name: Integer(0, IDS - 1) for name in FIELDS},
