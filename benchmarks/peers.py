@@ -6,6 +6,7 @@ The names of ids, the widths and the losses are equal; embeddings without weight
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -73,7 +74,9 @@ def deepctr(architecture: str, log: Table) -> Candidate:
 def rechub(architecture: str, log: Table) -> Candidate:
     """Return torch-rechub's."""
     from torch_rechub.basic.features import SparseFeature
-    from torch_rechub.models.multi_task import MMOE, PLE as HubPLE, SharedBottom as HubSharedBottom
+    from torch_rechub.models.multi_task import MMOE
+    from torch_rechub.models.multi_task import PLE as HubPLE
+    from torch_rechub.models.multi_task import SharedBottom as HubSharedBottom
     from torch_rechub.trainers import MTLTrainer
     from torch_rechub.utils.data import DataGenerator
     fields = [SparseFeature(name, size, embed_dim=DIM)
@@ -102,15 +105,18 @@ def rechub(architecture: str, log: Table) -> Candidate:
 PEERS: dict[str, Callable[[str, Table], Candidate]] = {"DeepCTR-Torch": deepctr, "torch-rechub": rechub}
 
 
-def candidates(architecture: str, log: Table, precisions: Sequence[str], seed: int = 0) -> dict[str, Candidate]:
-    """Return name -> ours in each precision, and the peers, all new."""
-    built = {}
-    for name, make in ({f"ours, {precision}": lambda log, p=precision: ours(architecture, log, p)
-                        for precision in precisions}
-                       | {name: lambda log, make=make: make(architecture, log) for name, make in PEERS.items()}).items():
-        torch.manual_seed(seed)
-        built[name] = make(log)
-    return built
+def candidates(architecture: str, log: Table, precisions: Sequence[str], seed: int = 0,
+               peers: bool = True) -> dict[str, Candidate]:
+    """Return name -> ours in each precision, and the peers if wanted, all new."""
+    makers = {f"ours, {precision}": functools.partial(ours, precision=precision) for precision in precisions}
+    if peers:
+        makers |= PEERS
+    return {name: _seeded(seed, make, architecture, log) for name, make in makers.items()}
+
+
+def _seeded(seed: int, make: Callable[[str, Table], Candidate], architecture: str, log: Table) -> Candidate:
+    torch.manual_seed(seed)
+    return make(architecture, log)
 
 
 def _silent(call: Callable[[], object]) -> Callable[[], None]:

@@ -10,8 +10,20 @@ import torch
 
 from benchmarks.click_log import click_log
 from benchmarks.comparison import Form, Report, main
-from benchmarks.peers import (ARCHITECTURES, BATCH, DIM, EXPERTS, LEVELS, OWN, PEERS, SHARED, TOWER, WIDTHS, Candidate,
-                              candidates, ours)
+from benchmarks.peers import (
+    ARCHITECTURES,
+    BATCH,
+    DIM,
+    EXPERTS,
+    LEVELS,
+    OWN,
+    PEERS,
+    SHARED,
+    TOWER,
+    WIDTHS,
+    Candidate,
+    candidates,
+)
 from benchmarks.report import ratio, table
 from benchmarks.rounds import Timing, interleaved
 from benchmarks.targets import TARGETS, Finding
@@ -21,6 +33,7 @@ from mtl_tutorial.evaluation import auc
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LEARNING = ("MMoE", "PLE")              # whose AUC in bfloat16 is held against a target
 NO_BF16 = "this processor has no bfloat16 instructions"
 Times = Mapping[tuple[int, str, str], Timing]           # threads, architecture, candidate -> seconds per row
 
@@ -62,6 +75,15 @@ def mean_auc(candidate: Candidate, unseen: Table, epochs: int) -> float:
     return mean(auc(labels, found[:, task]) for task, labels in enumerate(unseen.targets.values()))
 
 
+def aucs(architecture: str, seen: Table, unseen: Table, epochs: int, seeds: int, peers: bool) -> dict[str, float]:
+    """Train all candidates from several starts and return name -> mean AUC on unseen rows."""
+    runs: dict[str, list[float]] = {}
+    for seed in range(seeds):
+        for name, candidate in candidates(architecture, seen, precisions(), seed, peers).items():
+            runs.setdefault(name, []).append(mean_auc(candidate, unseen, epochs))
+    return {name: mean(values) for name, values in runs.items()}
+
+
 def findings(times: Times, loss_of_auc: Mapping[str, float]) -> list[Finding]:
     """Return what is held against a target, all with one thread."""
     found = []
@@ -96,7 +118,6 @@ def draw(times: Times) -> Figure:
         if ax is not axes[0]:
             ax.set_yticklabels([])
     figure.suptitle("Training on one thread: thousand rows per second")
-    figure.tight_layout()
     return figure
 
 
@@ -113,16 +134,8 @@ def compare(form: Form) -> Report:
 
     seeds, epochs = (1, 2) if form.quick else (5, 3)
     seen, unseen = click_log((20 if form.quick else 60) * 2 * BATCH).split(0.5, 0.5)
-    scores: dict[str, dict[str, float]] = {}
-    for architecture in ARCHITECTURES[form.quick:]:
-        runs: dict[str, list[float]] = {}
-        for seed in range(seeds):
-            torch.manual_seed(seed)
-            built = ({f"ours, {precision}": _seeded(seed, architecture, seen, precision) for precision in precisions()}
-                     if form.quick else candidates(architecture, seen, precisions(), seed))
-            for name, candidate in built.items():
-                runs.setdefault(name, []).append(mean_auc(candidate, unseen, epochs))
-        scores[architecture] = {name: mean(values) for name, values in runs.items()}
+    scores = {architecture: aucs(architecture, seen, unseen, epochs, seeds, peers=not form.quick)
+              for architecture in (LEARNING if form.quick else ARCHITECTURES)}
     learned = table(["model", *next(iter(scores.values()))],
                     [[architecture, *(f"{value:.4f}" for value in line.values())]
                      for architecture, line in scores.items()])
@@ -136,14 +149,10 @@ interleaved rounds with quartiles; ratios are taken round by round.
 
 {result}
 
-AUC on {len(unseen):,} unseen rows after {epochs} epochs over {len(seen):,} rows, mean over tasks and {seeds} seed(s):
+AUC on {len(unseen):,} unseen rows after {epochs} epochs over {len(seen):,} rows, mean over tasks and {seeds}
+starts:
 
 {learned}""", findings(times, losses), {"throughput": lambda: draw(times)})
-
-
-def _seeded(seed: int, architecture: str, seen: Table, precision: str) -> Candidate:
-    torch.manual_seed(seed)
-    return ours(architecture, seen, precision)
 
 
 if __name__ == "__main__":

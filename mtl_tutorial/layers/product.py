@@ -2,8 +2,9 @@
 
 torch computes float32 products with MKL, which uses AVX-512 on Intel's processors alone. oneDNN, which torch takes
 for bfloat16, uses it wherever it is: on AMD's processors with AVX-512 it is about twice as fast, with the same
-precision. It also adds the bias and applies ReLU while a result is still in the processor's registers. So this module
-takes it where it pays. Everywhere else, and inside ``torch.func`` and ``torch.compile``, the layer is what it says.
+precision. It also adds the bias and applies ReLU while a result is still in the processor's registers. So this
+module takes it where it pays. Everywhere else, and inside ``torch.func`` and ``torch.compile``, the layer is
+computed as one would write it.
 
 torch has no public name for that: this uses an operator that torch keeps for its own compiler. Where a torch does
 not have it, the layer is computed as everywhere else.
@@ -32,15 +33,14 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = F
     Returns:
         [N, O] or [N, E, O], differentiable as often as wanted.
     """
-    if x.dim() == 2:
-        if _takes_onednn(x, weight):
+    if _takes_onednn(x, weight):
+        if x.dim() == 2:
             return _by_onednn(x, weight, bias, relu)
+        layers = zip(x.unbind(1), weight, [None] * len(weight) if bias is None else bias, strict=True)
+        return torch.stack([_by_onednn(*layer, relu) for layer in layers], 1)           # [N, E, O]
+    if x.dim() == 2:
         product = x @ weight if bias is None else torch.addmm(bias, x, weight)          # [N, O]
     else:
-        if _takes_onednn(x[:, 0], weight[0]):
-            biases = [None] * len(weight) if bias is None else bias
-            layers = zip(x.unbind(1), weight, biases, strict=True)
-            return torch.stack([_by_onednn(*layer, relu) for layer in layers], 1)       # [N, E, O]
         x = x.transpose(0, 1).contiguous()                                              # [E, N, I]
         product = x @ weight if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight)
         product = product.transpose(0, 1)                                               # [N, E, O]
@@ -48,8 +48,9 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = F
 
 
 def _takes_onednn(x: Tensor, weight: Tensor) -> bool:
-    """Whether a layer of x [N, I] and W [I, O], in the type that it is computed in, is faster by oneDNN."""
-    if (x.device.type != "cpu" or x.shape[0] * weight.numel() < PAYS or torch.compiler.is_compiling()
+    """Whether oneDNN is the faster for this layer, or each of these, in the type that it is computed in."""
+    if (torch.compiler.is_compiling() or x.device.type != "cpu"
+            or len(x) * weight.shape[-2] * weight.shape[-1] < PAYS
             or torch._C._functorch.maybe_current_level() is not None):
         return False
     in_autocast = torch.is_autocast_enabled("cpu") and torch.float64 not in (x.dtype, weight.dtype)
@@ -99,7 +100,7 @@ def _onednn(a: Tensor, b: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
 
 
 def _dense(matrix: Tensor) -> Tensor:
-    """Return the matrix without gaps between its rows or columns: with them oneDNN may take a thousand times as long."""
+    """Return the matrix without gaps between rows or columns; with them oneDNN may be a thousand times slower."""
     return matrix if matrix.is_contiguous() or matrix.T.is_contiguous() else matrix.contiguous()
 
 
