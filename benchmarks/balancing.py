@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from unittest.mock import patch
 
@@ -12,8 +11,10 @@ from torch.nn.utils import parameters_to_vector
 from torchjd import aggregation
 from torchjd.autojac import jac_to_grad, mtl_backward
 
-from benchmarks.report import milliseconds, ratio, table, write_section
+from benchmarks.comparison import Form, Report, main
+from benchmarks.report import milliseconds, ratio, table
 from benchmarks.rounds import interleaved
+from benchmarks.targets import Finding
 from mtl_tutorial.balancing.aggregator import Aggregator
 from mtl_tutorial.balancing.cagrad import CAGrad
 from mtl_tutorial.balancing.mgda import MGDA
@@ -114,42 +115,51 @@ def difference(mine: Aggregator, other: aggregation.Aggregator) -> float:
     return ((moved[0] - moved[1]).norm() / moved[1].norm()).item()
 
 
-def main() -> None:
-    """Check that both agree, time all, print the table and write it to the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=30, help="timed rounds, each method once in each")
-    rounds = parser.parse_args().rounds
-    torch.set_num_threads(1)
+def check_agreement() -> dict[str, float]:
+    """Return method -> how far our step is from torchjd's.
+
+    Raises:
+        SystemExit: further than rounding, or torchjd's solver, explains.
+    """
     apart = {}
     for name, (mine, other) in METHODS.items():
         apart[name] = difference(InOrder() if mine is PCGrad else mine(), other())
-        if apart[name] > AGREES[name]:
+        if not apart[name] <= AGREES[name]:
             raise SystemExit(f"{name}: after one step ours and torchjd's parameters are {apart[name]:.1e} apart, "
                              f"more than {AGREES[name]:.0e} of the step: nothing to compare")
+    return apart
 
-    batch = draw(torch.float32)
+
+def compare(form: Form) -> Report:
+    """Check that both agree, and time all."""
+    apart, batch = check_agreement(), draw(torch.float32)
     candidates = {("Sum", ""): ours(batch, Sum())}
     for name, (mine, other) in METHODS.items():
         candidates |= {(name, f"at {at}"): ours(batch, mine(at=at)) for at in ("representation", "parameters")}
         candidates[name, "torchjd"] = theirs(batch, other())
     found = interleaved({key: training_step(batch, backward, torch.optim.Adam, fused=True)[1]
-                         for key, backward in candidates.items()}, rounds)
+                         for key, backward in candidates.items()}, form.rounds)
     plain = found["Sum", ""]
     rows = [[name, what, milliseconds(timing), ratio(timing.over(plain)),
              ratio(timing.over(found[name, "torchjd"])) if what.startswith("at") else "",
              f"{apart[name]:.0e}" if what == "at parameters" else ""] for (name, what), timing in found.items()]
     result = table(["method", "", "ms per step", "over the sum", "over torchjd", "step differs by"], rows)
-    print(result)
-    write_section("Balancing", f"""
+    findings = []
+    for name in METHODS:
+        cheap, exact, peer = (found[name, what] for what in ("at representation", "at parameters", "torchjd"))
+        for what, over in (("representation over the sum", cheap.over(plain)),
+                           ("parameters over torchjd's", exact.over(peer))):
+            findings.append(Finding(f"{name} by {what}", over.median, ratio(over)))
+    return Report(f"""
 A whole training step (forward, backward, Adam) of {ROWS} rows; {FIELDS} fields of {IDS} ids, dimension {DIM},
 {len(TASKS)} tasks, body {list(BODY)}, towers {list(TOWER)}. torchjd: its `mtl_backward` and `jac_to_grad` on the
-shared parameters, one backward pass after the other, the fastest of its ways here. Median of {rounds} interleaved
-rounds with quartiles; ratios are taken round by round. The last column: how far our shared parameters and torchjd's
-are apart after one step of plain descent in float64, over the length of that step (PCGrad in the same order; MGDA
-and CAGrad differ by what torchjd's solver leaves).
+shared parameters, one backward pass after the other, the fastest of its ways here. Median of {form.rounds}
+interleaved rounds with quartiles; ratios are taken round by round. The last column: how far our shared parameters
+and torchjd's are apart after one step of plain descent in float64, over the length of that step (PCGrad in the same
+order; MGDA and CAGrad differ by what torchjd's solver leaves).
 
-{result}""")
+{result}""", findings)
 
 
 if __name__ == "__main__":
-    main()
+    main("Balancing", __doc__, compare, rounds=30, quick_rounds=5)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.report import milliseconds, ratio, table, write_section
-from benchmarks.rounds import Timing, interleaved
+from benchmarks.comparison import Form, Report, main
+from benchmarks.report import milliseconds, ratio, table
+from benchmarks.rounds import interleaved
+from benchmarks.targets import Finding
 from mtl_tutorial.layers.task_mlp import TaskMLP
 from mtl_tutorial.meta.episodes import Episodes
 from mtl_tutorial.meta.losses import squared_error
@@ -21,7 +22,7 @@ from mtl_tutorial.meta.sinusoids import draw_sinusoids
 Backward = Callable[[Episodes], object]
 TASKS, SHOTS, WIDTHS, INNER_LR = 25, 10, (40, 40), 0.01
 AGREES = 1e-10          # largest relative difference of the meta-gradients, in float64
-TARGETS = {1: 20, 5: 16}            # inner steps -> times as fast as higher, at least
+INNER_STEPS = {1: "1 inner step", 5: "5 inner steps"}
 BATCHED, VMAP, HIGHER = "ours, batched layers", "ours, vmap", "higher"
 
 
@@ -94,10 +95,10 @@ def training_step(model: nn.Module, backward: Backward, episodes: Episodes) -> C
     return step
 
 
-def against_higher(rounds: int) -> str:
-    """Check that all agree, time them, and return the table."""
-    rows = []
-    for steps, target in TARGETS.items():
+def against_higher(rounds: int) -> tuple[str, list[Finding]]:
+    """Check that all agree, time them, and return the table and what is held against a target."""
+    rows, findings = [], []
+    for steps, named in INNER_STEPS.items():
         expected, apart = meta_gradient(HIGHER, steps), {}
         for name in (BATCHED, VMAP):
             apart[name] = ((meta_gradient(name, steps) - expected).norm() / expected.norm()).item()
@@ -107,16 +108,12 @@ def against_higher(rounds: int) -> str:
         found = interleaved({name: training_step(model, backward, draw())
                              for name, (model, backward) in candidates(steps, torch.float32).items()}, rounds)
         rows += [[str(steps), name, milliseconds(timing), ratio(found[HIGHER].over(timing)),
-                  verdict(found[HIGHER].over(timing), target) if name == BATCHED else "",
                   f"{apart[name]:.0e}" if name in apart else ""]
                  for name, timing in found.items()]
-    header = ["inner steps", "", "ms per meta-step", "times as fast as higher", "target", "gradient differs by"]
-    return table(header, rows)
-
-
-def verdict(times: Timing, target: float) -> str:
-    """Say whether the median of "times as fast" reaches its target."""
-    return f"at least {target}: {'met' if times.median >= target else 'missed'}"
+        times = found[HIGHER].over(found[BATCHED])
+        findings.append(Finding(f"MAML: times as fast as higher, {named}", times.median, ratio(times)))
+    header = ["inner steps", "", "ms per meta-step", "times as fast as higher", "gradient differs by"]
+    return table(header, rows), findings
 
 
 def by_tasks(rounds: int, numbers: tuple[int, ...] = (1, 5, 25, 100)) -> str:
@@ -146,30 +143,29 @@ def memory_by_steps(numbers: tuple[int, ...] = (1, 2, 5, 10, 20)) -> str:
     return table(["inner steps", "second order: MiB kept at most", "first order"], rows)
 
 
-def main() -> None:
-    """Check that all agree, time all, print the tables and write them to the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=30, help="timed rounds, each candidate once in each")
-    rounds = parser.parse_args().rounds
-    torch.set_num_threads(1)
-    tables = against_higher(rounds), by_tasks(rounds), memory_by_steps()
-    print("\n\n".join(tables))
-    write_section("MAML", f"""
+def compare(form: Form) -> Report:
+    """Check that all agree, and time and measure all; in the quick form, against higher alone."""
+    result, findings = against_higher(form.rounds)
+    body = f"""
 A whole meta-step (inner steps, second-order meta-gradient, Adam) on {TASKS} sinusoids, K = {SHOTS}, network
 1-{'-'.join(map(str, WIDTHS))}-1, float32, one thread. higher: its documented loop over tasks, with
-`copy_initial_weights=False` and `track_higher_grads=True`. Median of {rounds} interleaved rounds with quartiles;
-ratios are taken round by round. Last column: how far the meta-gradients are apart in float64, over their length.
+`copy_initial_weights=False` and `track_higher_grads=True`. Median of {form.rounds} interleaved rounds with
+quartiles; ratios are taken round by round. Last column: how far the meta-gradients are apart in float64, over their
+length.
 
-{tables[0]}
+{result}"""
+    if not form.quick:
+        body += f"""
 
 One inner step, against the number of tasks:
 
-{tables[1]}
+{by_tasks(form.rounds)}
 
 What autograd keeps for the backward pass at most, {TASKS} tasks, batched layers:
 
-{tables[2]}""")
+{memory_by_steps()}"""
+    return Report(body, findings)
 
 
 if __name__ == "__main__":
-    main()
+    main("MAML", __doc__, compare, rounds=30, quick_rounds=20)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import os
 import platform
 import re
@@ -9,13 +11,22 @@ import tempfile
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from benchmarks.rounds import Timing
+from benchmarks.targets import HEADER
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RESULTS = Path(__file__).with_name("results.md")
-TITLE = "# Results\n\nWritten by `python -m benchmarks.NAME`; each section names the machine it was measured on.\n"
+TITLE = """# Results
+
+Written by `make bench`; each section names the machine that it was measured on. What is to be reached stands in
+`targets.py`; all of it at a glance:
+"""
 
 
 def machine() -> str:
@@ -56,17 +67,41 @@ def write_section(title: str, body: str, path: Path = RESULTS) -> None:
         path: of the file. A reader sees the old file or the new one, never a part.
     """
     section = f"## {title}\n\n{body.strip()}\n\n{machine()}; {date.today().isoformat()}.\n"
-    text = path.read_text(encoding="utf-8") if path.exists() else TITLE
-    head, *sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    _, *sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)
     titles = [found.splitlines()[0].removeprefix("## ") for found in sections]
     if title in titles:
         sections[titles.index(title)] = section
     else:
         sections.append(section)
-    content = "\n".join(part.strip() + "\n" for part in (head, *sections))
+    content = "\n".join(part.strip() + "\n" for part in (TITLE, summary(sections), *sections) if part)
+    _replace(path, content.encode())
+
+
+def summary(sections: Sequence[str]) -> str:
+    """Return all that sections hold against a target as one table, each row with a link to its section."""
+    rows = []
+    for section in sections:
+        title = section.splitlines()[0].removeprefix("## ")
+        link = f"[{title}](#{title.lower().replace(' ', '-')})"
+        for findings in section.split(table(HEADER, []) + "\n")[1:]:
+            lines = itertools.takewhile(lambda line: line.startswith("| "), findings.splitlines())
+            rows += [f"| {link} {line}" for line in lines]
+    return "\n".join([table(["", *HEADER], []), *rows]) if rows else ""
+
+
+def write_figure(figure: Figure, path: Path) -> str:
+    """Write a figure as PNG, in place of an earlier one, and return its title."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", metadata={"Software": None})
+    _replace(path, content.getvalue())
+    return figure.get_suptitle() or figure.axes[0].get_title(loc="left")
+
+
+def _replace(path: Path, content: bytes) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "wb") as file:
             file.write(content)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)

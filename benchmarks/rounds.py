@@ -32,6 +32,10 @@ class Timing(NamedTuple):
         low, _, high = statistics.quantiles(self.samples, n=4, method="inclusive")
         return low, high
 
+    def per(self, count: int) -> Timing:
+        """Return what one of ``count`` things took that were done at once."""
+        return Timing(tuple(taken / count for taken in self.samples))
+
     def over(self, other: Timing) -> Timing:
         """Return how many times as long as the other this took, round by round."""
         return Timing(tuple(mine / theirs for mine, theirs in zip(self.samples, other.samples, strict=True)))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.report import milliseconds, ratio, table, write_section
+from benchmarks.comparison import Form, Report, main
+from benchmarks.report import milliseconds, ratio, table
 from benchmarks.rounds import interleaved
+from benchmarks.targets import Finding
 from mtl_tutorial.data.table import Inputs, Schema, Table
 from mtl_tutorial.layers.bank import Bank
 from mtl_tutorial.layers.features import FeatureEncoder
@@ -72,31 +73,29 @@ def training_step(model: nn.Module, batch: Table) -> Callable[[], None]:
     return step
 
 
-def main() -> None:
-    """Time all models at all numbers of scenarios, print the table and write it to the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=20, help="timed rounds, each model once in each")
-    rounds = parser.parse_args().rounds
-    torch.set_num_threads(1)
+def compare(form: Form) -> Report:
+    """Time all models at all numbers of scenarios."""
     torch.manual_seed(0)
     steps = {}
     for scenarios in SCENARIOS:
         batch = draw(scenarios)
         steps |= {(name, scenarios): training_step(build(batch.schema), batch) for name, build in MODELS.items()}
-    found = interleaved(steps, rounds)
+    found = interleaved(steps, form.rounds)
+    fewest, most = SCENARIOS[0], SCENARIOS[-1]
+    over = {key: timing.over(found[key[0], fewest]) for key, timing in found.items()}
     rows = [[name, str(scenarios), milliseconds(found[name, scenarios]),
-             f"{1e6 * found[name, scenarios].median / ROWS:.1f}",
-             ratio(found[name, scenarios].over(found[name, SCENARIOS[0]]))]
+             f"{1e6 * found[name, scenarios].median / ROWS:.1f}", ratio(over[name, scenarios])]
             for name in MODELS for scenarios in SCENARIOS]
-    result = table(["model", "scenarios", "ms per step", "µs per row", f"over {SCENARIOS[0]} scenarios"], rows)
-    print(result)
-    write_section("Scenarios", f"""\
+    result = table(["model", "scenarios", "ms per step", "µs per row", f"over {fewest} scenarios"], rows)
+    findings = [Finding(f"{name}: {most} scenarios over {fewest}", over[name, most].median, ratio(over[name, most]))
+                for name in ("ScenarioTowers", "STAR")]
+    return Report(f"""\
 A whole training step (forward, backward, Adam) of {ROWS} rows spread evenly over the scenarios: {FIELDS} fields of
 {IDS} ids, dimension {DIM}, {len(TASKS)} tasks, body {list(BODY)}, towers {list(TOWER)}; STAR's star has all of
-these layers. Medians of {rounds} interleaved rounds, quartiles in brackets; ratios are taken round by round.
+these layers. Medians of {form.rounds} interleaved rounds, quartiles in brackets; ratios are taken round by round.
 
-{result}""")
+{result}""", findings)
 
 
 if __name__ == "__main__":
-    main()
+    main("Scenarios", __doc__, compare, rounds=20)

@@ -58,7 +58,7 @@ class TrainingState:
                                 f"{self.checked + first[0] + 1}{where}; check this task's labels and numeric "
                                 "features for NaN, or lower lr")
         for name, weight in self.model.named_parameters():
-            if not weight.isfinite().all():
+            if not _finite(weight):
                 raise NonFiniteLoss(f"weights {name!r} are not finite at step {self.step}, though every loss was: "
                                     "check the labels that a mask hides for NaN, or lower lr")
         self.checked = self.step
@@ -138,6 +138,11 @@ class TrainingState:
             self.best_score = tensors["best_score"].to(device)
             self.history.best_step = tensors["best_step"].to(device)
             self.history.scores = list(zip(state["evaluated"], tensors["scores"].to(device), strict=True))
+
+
+def _finite(weight: Tensor) -> bool:
+    """Whether all entries are finite: NaN spreads to the extremes, which take one pass and no memory."""
+    return not weight.numel() or bool(torch.stack(weight.detach().aminmax()).isfinite().all())
 
 
 def _refuse_difference(path: Path, trouble: str, written: Mapping, wanted: Mapping) -> None:

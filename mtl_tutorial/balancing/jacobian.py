@@ -26,9 +26,15 @@ class Jacobian:
         """Differentiate the losses [K] (or [R, K], where the tensors lead with R), one backward pass per task.
 
         The graph is kept. A tensor that a loss does not depend on has the gradient zero.
+
+        Raises:
+            ValueError: a gradient is sparse.
         """
         gradients = [torch.autograd.grad(loss.sum(), tensors, retain_graph=True, materialize_grads=True)
                      for loss in losses.unbind(-1)]
+        if any(block.is_sparse for block in gradients[0]):
+            raise ValueError("the tasks' gradients of an embedding table are sparse and cannot be compared: use "
+                             "at='representation', or take it back by sparse_updates(model, False)")
         return cls(gradients, stacked=losses.dim() == 2)
 
     def _rows(self, task: int) -> list[Tensor]:

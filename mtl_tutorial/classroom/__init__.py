@@ -7,10 +7,10 @@ from mtl_tutorial.classroom.environment import environment_check
 from mtl_tutorial.classroom.exercise import Exercise, Mistake
 from mtl_tutorial.classroom.explorer import explore
 from mtl_tutorial.classroom.hints import hint, solution
-from mtl_tutorial.classroom.plots import finding, interval_plot
 from mtl_tutorial.classroom.progress_view import progress_table
 from mtl_tutorial.classroom.quiz_view import quiz
 from mtl_tutorial.classroom.session import setup
+from mtl_tutorial.plots import finding, interval_plot
 
 __all__ = [
     "Exercise", "Mistake", "at_least", "at_most", "between", "cards", "check", "claim", "environment_check",

@@ -6,11 +6,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from mtl_tutorial.classroom.panel import show_table
-from mtl_tutorial.classroom.plots import chinese_fonts
 from mtl_tutorial.classroom.progress import progress
 from mtl_tutorial.classroom.session import chosen_threads
 from mtl_tutorial.device import available_devices, find_device
 from mtl_tutorial.lessons import LESSONS
+from mtl_tutorial.plots import chinese_fonts
 
 PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "matplotlib", "jupyterlab", "ipywidgets")
 

@@ -5,9 +5,9 @@ import os
 import torch
 
 from mtl_tutorial.classroom.panel import show_line
-from mtl_tutorial.classroom.plots import use_style
 from mtl_tutorial.classroom.randomness import seed_everything
 from mtl_tutorial.device import find_device
+from mtl_tutorial.plots import use_style
 
 
 def setup(seed: int = 0) -> torch.device:

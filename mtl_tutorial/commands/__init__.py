@@ -68,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
 
     compare = command("bench", "run the comparisons in benchmarks/ (the first time needs the network)")
     compare.add_argument("names", nargs="*", type=bench.comparison, metavar="NAME", help="which (default: all)")
+    compare.add_argument("--quick", action="store_true",
+                         help="under 3 minutes: smaller runs, nothing is written; fails below 80 %% of a target")
     return parser
 
 

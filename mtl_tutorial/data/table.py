@@ -165,13 +165,12 @@ class Table:
         return digest.hexdigest()
 
     def take(self, index: Tensor | slice) -> Table:
-        """Return the rows at ``index`` [B]; for a stacked table [R, B], each repeat's own rows."""
+        """Return the rows at ``index`` [B] int64, from 0; for a stacked table [R, B], each repeat's own rows."""
         if isinstance(index, slice):
             return self._map(lambda column: column[index] if self.repeats is None else column[:, index])
-        if self.repeats is None:
-            return self._map(lambda column: column[index])
         if index.dim() == 1:
-            return self._map(lambda column: column[:, index])
+            rows = 0 if self.repeats is None else 1
+            return self._map(lambda column: column.index_select(rows, index))   # several times faster than []
         repeat = torch.arange(self.repeats, device=index.device).unsqueeze(-1)          # [R, 1]
         return self._map(lambda column: column[repeat, index])
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mtl_tutorial.layers.product import affine
+
 
 class BankLinear(nn.Module):
     """E linear layers side by side, each with weights of its own.
@@ -28,15 +30,13 @@ class BankLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(members, inputs, outputs).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(members, outputs).uniform_(-bound, bound)) if bias else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [B, I] (shared input) or [B, E, I] (one input per member) to [B, E, O]."""
-        members, inputs, outputs = self.weight.shape
+    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+        """Map [B, I] (shared input) or [B, E, I] (one input per member) to [B, E, O]; then ReLU, if wanted."""
         if x.dim() == 2:
-            flat = self.weight.transpose(0, 1).reshape(inputs, members * outputs)       # [I, E·O]
-            product = (x @ flat).unflatten(-1, (members, outputs))                      # [B, E, O]
-        else:
-            product = torch.bmm(x.transpose(0, 1), self.weight).transpose(0, 1)         # [B, E, O]
-        return product if self.bias is None else product + self.bias
+            flat = self.weight.transpose(0, 1).flatten(1)                               # [I, E·O]
+            bias = None if self.bias is None else self.bias.flatten()
+            return affine(x, flat, bias, relu).unflatten(-1, self.weight.shape[::2])    # [B, E, O]
+        return affine(x, self.weight, self.bias, relu)                                  # [B, E, O]
 
 
 class Bank(nn.Module):
@@ -62,5 +62,5 @@ class Bank(nn.Module):
         if x.dim() == 3 and x.shape[1] == 1:
             x = x.squeeze(1)                                                            # [B, I]
         for layer in self.layers:
-            x = layer(x).relu()                                                         # [B, E, ·]
+            x = layer(x, relu=True) if isinstance(layer, BankLinear) else layer(x).relu()   # [B, E, ·]
         return x if x.dim() == 3 else x.unsqueeze(1).expand(-1, self.members, -1)

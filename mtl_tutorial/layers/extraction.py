@@ -37,7 +37,7 @@ class ExtractionLevel(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, I], or [B, T + 1, I] (the tasks' vectors, then the shared one), to [B, T (+ 1), H]."""
         first = x.dim() == 2
-        outputs = self.experts(x if first else x[:, self.owner])                        # [B, T·P + S, H]
+        outputs = self.experts(x if first else x.index_select(1, self.owner))            # [B, T·P + S, H]
         own, shared = outputs.tensor_split([self.tasks * self.own], 1)
         own = own.unflatten(1, (self.tasks, self.own))                                  # [B, T, P, H]
         mixed = mix_shared_and_own(shared, own, self.gate_logits(x))                    # [B, T, H]

@@ -29,7 +29,11 @@ class FusedEmbedding(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up ids [B, F] and return their vectors, [B, F, dim]."""
-        return self.table.weight[ids + self.offsets]        # on a CPU, its backward is the faster one
+        place = ids + self.offsets                                                      # [B, F]
+        if self.table.sparse:
+            return self.table(place)
+        # of the forms with a dense gradient the fastest on a CPU, forward and backward
+        return self.table.weight.index_select(0, place.flatten()).unflatten(0, place.shape)
 
 
 class FeatureEncoder(nn.Module):

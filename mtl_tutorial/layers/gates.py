@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 
@@ -31,4 +30,4 @@ def mix_shared_and_own(shared: Tensor, own: Tensor, gate_logits: Tensor) -> Tens
     """
     weights = gate_logits.softmax(-1)                                                   # [B, T, P + S]
     for_own, for_shared = weights.split([own.shape[2], shared.shape[1]], -1)            # [B, T, P], [B, T, S]
-    return torch.einsum("btp,btph->bth", for_own, own) + for_shared @ shared            # [B, T, H]
+    return (for_own.unsqueeze(-1) * own).sum(2) + for_shared @ shared                   # [B, T, H]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from mtl_tutorial.data.table import Inputs
+from mtl_tutorial.lazy_adam import NO_STACK, updates_sparsely
 
 
 class Stacked(nn.Module):
@@ -23,7 +24,7 @@ class Stacked(nn.Module):
         models: R modules of one architecture, each initialised on its own.
 
     Raises:
-        ValueError: no model, or models whose parameters differ in shape.
+        ValueError: no model, models whose parameters differ in shape, or an embedding table with sparse updates.
     """
 
     def __init__(self, models: Sequence[nn.Module]):
@@ -35,6 +36,8 @@ class Stacked(nn.Module):
             if found != shapes[0]:
                 raise ValueError(f"model {position} has other parameters than model 0: "
                                  f"{sorted(set(found.items()) ^ set(shapes[0].items()))[:3]}")
+        if updates_sparsely(models[0]):
+            raise ValueError(f"{NO_STACK}, or take it back by sparse_updates(model, False)")
         parameters, buffers = stack_module_state(list(models))
         self.repeats = len(models)
         self.weights = nn.ParameterDict({_key(name): nn.Parameter(value.detach(), value.requires_grad)

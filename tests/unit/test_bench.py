@@ -24,8 +24,8 @@ def folder(tmp_path, monkeypatch):
     return found
 
 
-def run(*names):
-    return bench.main(argparse.Namespace(names=list(names)))
+def run(*names, quick=False):
+    return bench.main(argparse.Namespace(names=list(names), quick=quick))
 
 
 def test_comparisons_are_the_modules_that_can_be_run(folder):
@@ -54,6 +54,13 @@ def test_all_run_without_a_name_and_one_that_fails_stops_no_other(folder, capfd)
     shown = capfd.readouterr()
     assert re.findall(r"\w+ ran", shown.out) == ["quick ran", "slow ran"]
     assert shown.err == "mtl_tutorial: failed: broken\n"
+
+
+def test_the_quick_form_is_asked_of_every_comparison(folder, capfd):
+    (folder / "quick.py").write_text('if __name__ == "__main__":\n    import sys\n    print(sys.argv[1:])\n')
+    assert run("quick") == 0
+    assert run("quick", quick=parse(["bench", "--quick"]).quick) == 0
+    assert re.findall(r"\[.*\]", capfd.readouterr().out) == ["[]", "['--quick']"]
 
 
 def test_comparisons_have_an_environment_of_their_own_whose_files_make_it_stale(tmp_path):
@@ -100,3 +107,4 @@ def test_every_comparison_says_what_it_takes(name):
                           text=True)
     assert done.returncode == 0, done.stderr
     assert "--rounds" in done.stdout
+    assert "--quick" in done.stdout

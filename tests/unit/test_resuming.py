@@ -22,6 +22,7 @@ from mtl_tutorial.balancing.uncertainty_weighting import UncertaintyWeighting
 from mtl_tutorial.checkpoint import CheckpointError
 from mtl_tutorial.layers.features import FeatureEncoder
 from mtl_tutorial.layers.towers import Towers
+from mtl_tutorial.lazy_adam import sparse_updates
 from mtl_tutorial.models.shared_bottom import SharedBottom
 from mtl_tutorial.models.stacked import Stacked
 from mtl_tutorial.training import NonFiniteLoss, fit
@@ -81,6 +82,7 @@ CASES = {
     "early stopping by steps": {"early_stopping": True, "evaluate_every": 2, "patience": 4},
     "balancer with state": {"balance": Momentum},
     "dropout": {"dropout": True},
+    "sparse updates": {"sparse": True, "weight_decay": 0.01, "early_stopping": True},
     "stacked": {"repeats": 3},
     "everything": {"early_stopping": True, "evaluate_every": 3, "patience": 3, "balance": Momentum, "dropout": True,
                    "repeats": 2, "precision": "bf16", "weight_decay": 0.01},
@@ -94,8 +96,9 @@ class Run:
     """One way of calling fit, which can be started over and over."""
 
     def __init__(self, table, held_out, tasks, *, early_stopping=False, balance=None, dropout=False, repeats=None,
-                 device="cpu", **knobs):
+                 sparse=False, device="cpu", **knobs):
         self.tasks, self.balance, self.dropout, self.repeats = tasks, balance, dropout, repeats
+        self.sparse = sparse
         self.table = table if repeats is None else table.repeat(repeats)
         # 5 steps per epoch and a checkpoint every 3: most are written in the middle of an epoch
         self.knobs = {"epochs": 4, "batch_size": 30, "lr": 0.02, "checkpoint_every": 3, "device": device, **knobs}
@@ -106,7 +109,7 @@ class Run:
         torch.manual_seed(seed)
         models = [(WithDropout if self.dropout else SharedBottom)(self.table.schema, self.tasks)
                   for _ in range(self.repeats or 1)]
-        self.model = Stacked(models) if self.repeats else models[0]
+        self.model = Stacked(models) if self.repeats else sparse_updates(models[0], self.sparse)
         self.balancer = self.balance(self.tasks, self.repeats) if self.balance else None
 
     def fit(self, checkpoint=None):

@@ -234,6 +234,24 @@ def test_nan_under_a_mask_is_found_in_the_weights(mixed_table, mixed_tasks):
             lr=0.01, device="cpu")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_single_weight_that_is_not_finite_is_found(value, mixed_table, mixed_tasks):
+    table = mixed_table()
+    table = Table(table.categorical, (5, 5), table.numeric, targets=table.targets, masks=table.masks)
+    model = new_model(table, mixed_tasks)
+    with torch.no_grad():
+        model.encoder.embedding.table.weight[-1, 3] = value         # of an id that no row has
+    with pytest.raises(NonFiniteLoss, match=r"weights 'encoder\.embedding\.table\.weight' are not finite"):
+        fit(model, table, mixed_tasks, epochs=1, **KNOBS)
+
+
+def test_a_parameter_without_entries_is_no_trouble(mixed_table, mixed_tasks):
+    table = mixed_table()
+    model = new_model(table, mixed_tasks)
+    model.nothing = nn.Parameter(torch.empty(0, 4))
+    fit(model, table, mixed_tasks, epochs=1, **KNOBS)
+
+
 def test_nan_is_not_passed_over_when_patience_runs_out_first(mixed_table, mixed_tasks):
     table = with_nan(mixed_table(), "click", 0)
     with pytest.raises(NonFiniteLoss, match="task 'click'"):

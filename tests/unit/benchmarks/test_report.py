@@ -1,8 +1,10 @@
+import matplotlib.pyplot as plt
 import pytest
 
 from benchmarks import report
-from benchmarks.report import milliseconds, ratio, table, write_section
+from benchmarks.report import milliseconds, ratio, table, write_figure, write_section
 from benchmarks.rounds import Timing
+from benchmarks.targets import HEADER
 
 
 def headings(path):
@@ -55,3 +57,29 @@ def test_numbers_are_written_with_their_quartiles():
 
 def test_a_table_is_markdown():
     assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+def test_what_is_held_against_a_target_stands_in_one_table_at_the_top(tmp_path):
+    path = tmp_path / "results.md"
+    found = {"First thing": ["a", "3", "at least 2", "met"], "Second": ["b", "1", "at least 2", "missed: why"]}
+    for title, row in found.items():
+        write_section(title, f"text\n\n{table(['other', 'columns'], [['1', '2']])}\n\n{table(HEADER, [row])}", path)
+    write_section("Third", "nothing to reach", path)
+    write_section("Second", table(HEADER, [["b", "2.5", "at least 2", "met"]]), path)
+    before = path.read_text(encoding="utf-8")
+    top = before[:before.index("## First thing")]
+    assert [line for line in top.splitlines() if line.startswith("| [")] == [
+        "| [First thing](#first-thing) | a | 3 | at least 2 | met |",
+        "| [Second](#second) | b | 2.5 | at least 2 | met |"]
+    assert "other" not in top
+    assert before.count("# Results") == 1
+
+
+def test_a_figure_is_written_and_its_title_returned(tmp_path):
+    figure, ax = plt.subplots()
+    ax.set_title("It is flat", loc="left")
+    path = tmp_path / "found.png"
+    assert write_figure(figure, path) == "It is flat"
+    assert path.read_bytes().startswith(b"\x89PNG")
+    assert list(tmp_path.iterdir()) == [path]
+    plt.close(figure)

@@ -31,6 +31,10 @@ def test_a_ratio_is_taken_round_by_round():
     assert Timing((2.0, 30.0)).over(Timing((1.0, 10.0))).samples == (2, 3)
 
 
+def test_one_thing_took_its_share():
+    assert Timing((2.0, 30.0)).per(10).samples == (0.2, 3.0)
+
+
 def test_one_round_has_no_spread():
     with pytest.raises(ValueError, match="rounds=1: a spread needs at least 2"):
         interleaved({"a": lambda: None}, rounds=1)

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from mtl_tutorial.classroom import finding, interval_plot
-from mtl_tutorial.classroom.plots import COLOURS, LINES, MARKERS, chinese_fonts, use_style
+from mtl_tutorial.plots import COLOURS, LINES, MARKERS, chinese_fonts, use_style
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,162 @@
+"""How near training comes to the rate at which this machine multiplies matrices, and where the rest goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.click_log import click_log, tasks_of
+from benchmarks.comparison import Form, Report, main
+from benchmarks.peers import BATCH, DIM, EXPERTS, TOWER, WIDTHS
+from benchmarks.report import milliseconds, ratio, table
+from benchmarks.rounds import Timing, interleaved
+from benchmarks.targets import Finding
+from benchmarks.throughput import precisions
+from mtl_tutorial.models.mmoe import MMoE
+from mtl_tutorial.training import fit
+
+FIELDS, TASKS = 16, 2
+INPUTS = FIELDS * DIM
+LAYERS = ((INPUTS, WIDTHS[0]), WIDTHS)           # I and O of an expert's two layers
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+GROUPS = {                              # what the profiler calls it, by its beginning -> what it is
+    "products": ("mkldnn::_linear_pointwise", "aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm"),
+    "embeddings": ("aten::index", "aten::embedding", "aten::_index"),
+    "Adam": ("aten::_fused_adam", "Optimizer."),
+    "losses": ("aten::binary_cross", "aten::log_sigmoid", "aten::where", "aten::div", "aten::exp"),
+    "elementwise, sums, copies": ("aten::threshold", "aten::clamp", "aten::relu", "aten::add", "aten::mul",
+                                  "aten::sum", "aten::_softmax", "aten::copy_", "aten::cat", "aten::fill_"),
+}
+REST = "Python and what is left"
+
+
+def flops_per_row() -> int:
+    """Count the floating-point operations of a row's training step: 2 per weight forward, 4 backward.
+
+    The first layer's backward has both its halves, since the embeddings learn too.
+    """
+    experts = EXPERTS * (INPUTS * WIDTHS[0] + WIDTHS[0] * WIDTHS[1])
+    gates = TASKS * (INPUTS * EXPERTS + EXPERTS * WIDTHS[1])        # their logits, and the mixtures
+    towers = TASKS * (WIDTHS[1] * TOWER[0] + TOWER[0])
+    return 6 * (experts + gates + towers)
+
+
+def flops_of_products() -> int:
+    """Count those of a batch's large products alone, the experts'."""
+    return 6 * BATCH * EXPERTS * sum(inputs * outputs for inputs, outputs in LAYERS)
+
+
+def by_matmul(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply as everyone does."""
+    return a @ b
+
+
+def by_onednn(a: Tensor, b: Tensor) -> Tensor:
+    """Multiply by the operator that torch's compiler uses."""
+    return torch.ops.mkldnn._linear_pointwise(a, b.T, None, "none", [], "")
+
+
+def products(multiply: Callable[[Tensor, Tensor], Tensor], dtype: torch.dtype) -> Callable[[], None]:
+    """Return the large products of a step, forward and both of backward, expert by expert, and nothing else."""
+    operands = [(torch.randn(BATCH, inputs, dtype=dtype), torch.randn(inputs, outputs, dtype=dtype),
+                 torch.randn(BATCH, outputs, dtype=dtype)) for _ in range(EXPERTS) for inputs, outputs in LAYERS]
+
+    def run() -> None:
+        for x, weight, gradient in operands:
+            multiply(x, weight)
+            multiply(gradient, weight.T)
+            multiply(x.T, gradient)
+    return run
+
+
+def ways() -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+    """Return what torch multiplies matrices by here."""
+    found = {"torch.matmul": by_matmul}
+    if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        found["oneDNN"] = by_onednn
+    return found
+
+
+def training(precision: str, steps: int) -> Callable[[], object]:
+    """Return an epoch of so many steps."""
+    log = click_log(steps * BATCH, FIELDS)
+    tasks = tasks_of(log)
+    torch.manual_seed(0)
+    model = MMoE(log.schema, tasks, DIM, EXPERTS, WIDTHS, TOWER)
+    return lambda: fit(model, log, tasks, epochs=1, batch_size=BATCH, precision=precision)
+
+
+def shares_of_time(train: Callable[[], object]) -> dict[str, float]:
+    """Profile a training and return what -> its share of the time."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        start = time.perf_counter()
+        train()
+        total = time.perf_counter() - start
+    seconds = dict.fromkeys(GROUPS, 0.0)
+    for event in profiled.key_averages():
+        group = next((group for group, names in GROUPS.items() if event.key.startswith(names)), None)
+        if group:
+            seconds[group] += 1e-6 * event.self_cpu_time_total
+    shares = {group: taken / total for group, taken in seconds.items()}
+    return shares | {REST: 1 - sum(shares.values())}
+
+
+def share_reached(step: Timing, alone: Timing) -> Timing:
+    """Return the share of the products' rate that a step's operations reach, round by round."""
+    more = flops_per_row() * BATCH / flops_of_products()
+    return Timing(tuple(more * share for share in alone.over(step).samples))
+
+
+def best_way(times: Mapping[tuple[str, str], Timing], precision: str) -> str:
+    """Return what multiplies these matrices the fastest."""
+    return min(ways(), key=lambda way: times[precision, way].median)
+
+
+def compare(form: Form) -> Report:
+    """Time a step beside its large products alone, in both precisions, and profile it."""
+    steps = 3 if form.quick else 10
+    trainings = {precision: training(precision, steps) for precision in precisions()}
+    candidates = {(precision, "step"): train for precision, train in trainings.items()}
+    candidates |= {(precision, way): products(multiply, DTYPES[precision])
+                   for precision in trainings for way, multiply in ways().items()}
+    times = interleaved(candidates, form.rounds, warm_up=1)
+    rows, reached, profiles = [], {}, {}
+    for precision, train in trainings.items():
+        step, best = times[precision, "step"].per(steps), best_way(times, precision)
+        reached[precision] = share_reached(step, times[precision, best])
+        for way in ways():
+            alone = times[precision, way]
+            rows.append([precision, f"the experts' products alone, {way}", milliseconds(alone),
+                         f"{1e-9 * flops_of_products() / alone.median:.0f}", ""])
+        rows.append([precision, "a step of training", milliseconds(step),
+                     f"{1e-9 * flops_per_row() * BATCH / step.median:.0f}",
+                     f"{ratio(reached[precision])} of {best}"])
+        profiles[precision] = shares_of_time(train)
+    result = table(["precision", "what", "ms", "GFLOP/s", "share of the rate"], rows)
+    where = table(["of a step's time", *profiles],
+                  [[group, *(f"{100 * shares[group]:.0f} %" for shares in profiles.values())]
+                   for group in (*GROUPS, REST)])
+    fp32 = profiles["fp32"]
+    others = sorted((group for group in fp32 if group != "products"), key=fp32.get, reverse=True)
+    why = f"of the time, products take {fp32['products']:.0%}, " + ", ".join(
+        f"{group} {fp32[group]:.0%}" for group in others[:3])
+    return Report(f"""
+MMoE at the size of *Throughput*, by `fit`: {flops_per_row() / 1e6:.2f} million floating-point operations per row
+and step, {BATCH} rows per step. Held against the rate of the experts' products alone, expert by expert, forward and
+backward, by whatever torch multiplies such matrices fastest with on this machine. Median of {form.rounds}
+interleaved rounds with quartiles; ratios are taken round by round.
+
+{result}
+
+Where the time goes, by `torch.profiler` (which itself slows Python down):
+
+{where}""", [Finding("MMoE, fp32: share of the machine's matrix-product rate", reached["fp32"].median,
+                     ratio(reached["fp32"]), why)])
+
+
+if __name__ == "__main__":
+    main("Limit", __doc__, compare, rounds=15)

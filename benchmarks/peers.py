@@ -1,0 +1,126 @@
+"""The same architectures in the libraries that people would train them with, each by its own fit path.
+
+The names of ids, the widths and the losses are equal; embeddings without weight decay, Adam at its default rate.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from benchmarks.click_log import as_columns, tasks_of
+from mtl_tutorial.data.table import Table
+from mtl_tutorial.inference import predict
+from mtl_tutorial.models.mmoe import MMoE
+from mtl_tutorial.models.ple import PLE
+from mtl_tutorial.models.shared_bottom import SharedBottom
+from mtl_tutorial.training import fit
+
+ARCHITECTURES = ("Shared-Bottom", "MMoE", "PLE")
+DIM, EXPERTS, WIDTHS, TOWER, BATCH = 16, 8, (256, 128), (64,), 2048
+OWN, SHARED, LEVELS = 2, 2, 2           # experts per task and shared, and levels of PLE
+
+
+class Candidate(NamedTuple):
+    """A model that a library trains."""
+
+    epoch: Callable[[], object]                         # one pass over the table
+    probabilities: Callable[[Table], np.ndarray]        # of other rows, [N, K]
+
+
+def ours(architecture: str, log: Table, precision: str) -> Candidate:
+    """Return ours, trained by ``fit``."""
+    tasks = tasks_of(log)
+    sizes = {"Shared-Bottom": (), "MMoE": (EXPERTS,), "PLE": (OWN, SHARED)}[architecture]
+    kind = {"Shared-Bottom": SharedBottom, "MMoE": MMoE, "PLE": PLE}[architecture]
+    model = kind(log.schema, tasks, DIM, *sizes, WIDTHS, TOWER)
+
+    def probabilities(rows: Table) -> np.ndarray:
+        found = predict(model, rows, tasks)
+        return np.stack([found[task.name].float().numpy() for task in tasks], 1)
+
+    return Candidate(lambda: fit(model, log, tasks, epochs=1, batch_size=BATCH, precision=precision), probabilities)
+
+
+def deepctr(architecture: str, log: Table) -> Candidate:
+    """Return DeepCTR-Torch's. Its PLE has as many shared experts as own ones of a task."""
+    from deepctr_torch.inputs import SparseFeat
+    from deepctr_torch.models.multitask.mmoe import MMOE
+    from deepctr_torch.models.multitask.ple import PLE as DeepPLE
+    from deepctr_torch.models.multitask.sharedbottom import SharedBottom as DeepSharedBottom
+    fields = [SparseFeat(name, size, embedding_dim=DIM)
+              for name, size in zip(log.field_names, log.cardinalities, strict=True)]
+    common = {"tower_dnn_hidden_units": TOWER, "l2_reg_embedding": 0, "task_names": list(log.targets)}
+    experts = {"expert_dnn_hidden_units": WIDTHS, "gate_dnn_hidden_units": ()}
+    if architecture == "Shared-Bottom":
+        model = DeepSharedBottom(fields, bottom_dnn_hidden_units=WIDTHS, **common)
+    elif architecture == "MMoE":
+        model = MMOE(fields, num_experts=EXPERTS, **experts, **common)
+    else:
+        model = DeepPLE(fields, shared_expert_num=SHARED, specific_expert_num=OWN, num_levels=LEVELS, **experts,
+                        **common)
+    model.compile("adam", loss=["binary_crossentropy"] * len(log.targets), metrics=[])
+    features, labels = as_columns(log)
+    return Candidate(_silent(lambda: model.fit(features, labels, batch_size=BATCH, epochs=1, verbose=0)),
+                     lambda rows: model.predict(as_columns(rows)[0], batch_size=BATCH))
+
+
+def rechub(architecture: str, log: Table) -> Candidate:
+    """Return torch-rechub's."""
+    from torch_rechub.basic.features import SparseFeature
+    from torch_rechub.models.multi_task import MMOE
+    from torch_rechub.models.multi_task import PLE as HubPLE
+    from torch_rechub.models.multi_task import SharedBottom as HubSharedBottom
+    from torch_rechub.trainers import MTLTrainer
+    from torch_rechub.utils.data import DataGenerator
+    fields = [SparseFeature(name, size, embed_dim=DIM)
+              for name, size in zip(log.field_names, log.cardinalities, strict=True)]
+    kinds, body = ["classification"] * len(log.targets), {"dims": list(WIDTHS)}
+    towers = [{"dims": list(TOWER)} for _ in kinds]
+    if architecture == "Shared-Bottom":
+        model = HubSharedBottom(fields, kinds, body, towers)
+    elif architecture == "MMoE":
+        model = MMOE(fields, kinds, EXPERTS, body, towers)
+    else:
+        model = HubPLE(fields, kinds, LEVELS, OWN, SHARED, body, towers)
+    features, labels = as_columns(log)
+    batches, _, _ = DataGenerator(features, labels).generate_dataloader(
+        x_val=features, y_val=labels, x_test=features, y_test=labels, batch_size=BATCH)
+    trainer = MTLTrainer(model, kinds, optimizer_params={"lr": 1e-3, "weight_decay": 0.0}, n_epoch=1)
+
+    def probabilities(rows: Table) -> np.ndarray:
+        model.eval()
+        with torch.no_grad():
+            return model({name: rows.ids(name) for name in rows.field_names}).numpy()
+
+    return Candidate(_silent(lambda: trainer.train_one_epoch(batches)), probabilities)
+
+
+PEERS: dict[str, Callable[[str, Table], Candidate]] = {"DeepCTR-Torch": deepctr, "torch-rechub": rechub}
+
+
+def candidates(architecture: str, log: Table, precisions: Sequence[str], seed: int = 0,
+               peers: bool = True) -> dict[str, Candidate]:
+    """Return name -> ours in each precision, and the peers if wanted, all new."""
+    makers = {f"ours, {precision}": functools.partial(ours, precision=precision) for precision in precisions}
+    if peers:
+        makers |= PEERS
+    return {name: _seeded(seed, make, architecture, log) for name, make in makers.items()}
+
+
+def _seeded(seed: int, make: Callable[[str, Table], Candidate], architecture: str, log: Table) -> Candidate:
+    torch.manual_seed(seed)
+    return make(architecture, log)
+
+
+def _silent(call: Callable[[], object]) -> Callable[[], None]:
+    def quiet() -> None:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            call()
+    return quiet
