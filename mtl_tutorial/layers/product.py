@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 PAYS = 2**22            # multiplications from which a product makes up for oneDNN's dearer call
 
@@ -117,3 +118,12 @@ def _is_faster(dtype: torch.dtype) -> bool:
         return False
     return (dtype == torch.float32 and "AuthenticAMD" in maker
             and torch.backends.cpu.get_cpu_capability().startswith("AVX512"))
+
+
+def _operations(a: torch.Size, b: torch.Size, *_, **__) -> int:
+    """Return the floating-point operations of a @ b, for torch's counter, from the shapes [N, I] and [O, I]."""
+    return 2 * a.numel() * b[0]
+
+
+if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    register_flop_formula(torch.ops.mkldnn._linear_pointwise)(_operations)

@@ -4,6 +4,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from mtl_tutorial.bootstrap import ROOT
+from mtl_tutorial.classroom.ledger import claims_of
 from mtl_tutorial.commands.parameters import read_full, unknown
 from mtl_tutorial.lessons import LESSONS
 
@@ -22,6 +23,12 @@ def test_notebook_is_listed_as_a_lesson(path):
 
 
 @pytest.mark.skipif(not NOTEBOOKS, reason="there are no notebooks")
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_claim_is_committed_that_failed(path):
+    """nbval compares with what is committed: a failure that was committed would pass for ever."""
+    assert [claim for claim in claims_of(nbformat.read(path, 4)) if not claim["held"]] == []
+
+
 def test_every_key_of_full_yaml_reaches_its_notebook():
     for number, parameters in read_full(ROOT / "notebooks" / "full.yaml").items():
         (path,) = (path for path in NOTEBOOKS if path.name.startswith(number))

@@ -2,6 +2,7 @@ import time
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from mtl_tutorial.layers import product
 from mtl_tutorial.layers.product import affine
@@ -163,3 +164,10 @@ def test_a_compiler_traces_the_plain_form_without_a_break(by_onednn, shapes):
     found = torch.compile(affine, backend="eager", fullgraph=True)(*found_from, relu=True)
     torch.testing.assert_close(found.double(), plain(*found_from, relu=True), rtol=0, atol=5e-5)
     assert not by_onednn
+
+
+def test_torchs_counter_counts_the_layer_by_either_library():
+    for rows, inputs, outputs in ((4, 8, 16), (512, 128, 256)):
+        with FlopCounterMode(display=False) as counter:
+            affine(torch.randn(rows, inputs), torch.randn(inputs, outputs), torch.randn(outputs), relu=True)
+        assert counter.get_total_flops() == 2 * rows * inputs * outputs
