@@ -66,13 +66,7 @@ def customer_intents() -> pd.DataFrame:
             missing or in another place.
     """
     frame = files.read(FILE_OF_INTENTS, COLUMNS_OF_INTENTS)
-    for row, (found, expected) in enumerate(zip(frame["intent"], INTENTS, strict=False)):
-        if found != expected:
-            raise DataError(f"{FILE_OF_INTENTS}: column 'intent', row {row}: {found!r} stands where {expected!r} "
-                            f"should; {files.REMEDY_OF_CSV}")
-    if len(frame) != len(INTENTS):
-        raise DataError(f"{FILE_OF_INTENTS}: {len(frame)} rows, but there are {len(INTENTS)} intents; "
-                        f"{files.REMEDY_OF_CSV}")
+    files.check_one_row_each(FILE_OF_INTENTS, frame, "intent", INTENTS)
     names = pd.DataFrame({"intent": frame["intent"], "kind": "name", "text": frame["intent"].astype(str)})
     sentences = pd.DataFrame({"intent": frame["intent"], "kind": "description", "text": frame["description"]})
     return pd.concat([names, sentences], ignore_index=True)

@@ -85,12 +85,7 @@ def product_classes() -> pd.DataFrame:
 def _rows() -> pd.DataFrame:
     """Return the file's rows, after the checks that go beyond one value."""
     frame = files.read(FILE, COLUMNS)
-    for row, (found, expected) in enumerate(zip(frame["class"], CLASSES, strict=False)):
-        if found != expected:
-            raise DataError(f"{FILE}: column 'class', row {row}: {found!r} stands where {expected!r} should; "
-                            f"{files.REMEDY_OF_CSV}")
-    if len(frame) != len(CLASSES):
-        raise DataError(f"{FILE}: {len(frame)} rows, but there are {len(CLASSES)} classes; {files.REMEDY_OF_CSV}")
+    files.check_one_row_each(FILE, frame, "class", CLASSES)
     same = frame.duplicated(list(ATTRIBUTES))
     if same.any():
         row = int(same.argmax())

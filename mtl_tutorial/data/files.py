@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -149,3 +149,18 @@ def _replace(path: Path, content: bytes) -> None:
     temporary = path.with_name(path.name + ".part")
     temporary.write_bytes(content)
     temporary.replace(path)
+
+
+def check_one_row_each(name: str, frame: pd.DataFrame, column: str, expected: Sequence[str]) -> None:
+    """Refuse a CSV file whose column does not hold these values, each once and in this order.
+
+    Raises:
+        DataError: with the first row that holds another value, or the number of rows.
+    """
+    for row, (found, wanted) in enumerate(zip(frame[column], expected, strict=False)):
+        if found != wanted:
+            raise DataError(f"{name}: column {column!r}, row {row}: {found!r} stands where {wanted!r} should; "
+                            f"{REMEDY_OF_CSV}")
+    if len(frame) != len(expected):
+        raise DataError(f"{name}: {len(frame)} rows, but {len(expected)} values of {column!r} are expected; "
+                        f"{REMEDY_OF_CSV}")

@@ -151,7 +151,7 @@ def test_intent_in_anothers_place_is_named(put, old, new, problem):
 def test_intent_that_is_missing_is_told(put):
     last = (files.folder() / FILE_OF_INTENTS).read_text().splitlines()[-1] + "\n"
     put(FILE_OF_INTENTS, last, "")
-    with pytest.raises(DataError, match=f"^{FILE_OF_INTENTS}: 16 rows, but there are 17 intents"):
+    with pytest.raises(DataError, match=f"^{FILE_OF_INTENTS}: 16 rows, but 17 values of 'intent' are expected"):
         customer_intents()
 
 

@@ -95,7 +95,7 @@ def test_missing_file_is_named_with_a_remedy(folder):
      "column 'garment_type', row 5: 'hands' is not one of 'upper body', "),
     (lambda lines: [lines[0], lines[2], lines[1], *lines[3:]],
      "column 'class', row 0: 'Trouser' stands where 'T-shirt/top' should"),
-    (lambda lines: lines[:-1], "9 rows, but there are 10 classes"),
+    (lambda lines: lines[:-1], "9 rows, but 10 values of 'class' are expected"),
     (lambda lines: [line.replace(",laces", ",strings") for line in lines],
      "column 'laces' is missing and column 'strings' is unknown"),
     (lambda lines: [line if not line.startswith("Coat") else "Coat," + line.split(",", 1)[1].replace(
