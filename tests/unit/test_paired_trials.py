@@ -5,10 +5,10 @@ from mtl_tutorial.data.table import Table
 from mtl_tutorial.models.shared_bottom import SharedBottom
 from mtl_tutorial.models.stacked import Stacked
 from mtl_tutorial.own_decay import OwnDecay
+from mtl_tutorial.paired_trials import PairedTrials
 from mtl_tutorial.parameters import named_weights
 from mtl_tutorial.tasks import Task
 from mtl_tutorial.training import fit
-from mtl_tutorial.trials import PairedTrials
 
 CLICK = Task("click")
 KNOBS = {"epochs": 2, "batch_size": 40, "lr": 0.01, "device": "cpu", "seed": 5}
