@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mtl_tutorial.layers.product import affine
+from mtl_tutorial.layers.product import affine, chains, takes_onednn
 
 
 class BankLinear(nn.Module):
@@ -61,6 +61,13 @@ class Bank(nn.Module):
         """Map [B, I] or [B, 1, I] (shared input), or [B, E, I], to [B, E, H]."""
         if x.dim() == 3 and x.shape[1] == 1:
             x = x.squeeze(1)                                                            # [B, I]
+        if self._is_faster_member_by_member(x):
+            return chains(x, [(layer.weight, layer.bias) for layer in self.layers])     # [B, E, H]
         for layer in self.layers:
             x = layer(x, relu=True) if isinstance(layer, BankLinear) else layer(x).relu()   # [B, E, ·]
         return x if x.dim() == 3 else x.unsqueeze(1).expand(-1, self.members, -1)
+
+    def _is_faster_member_by_member(self, x: Tensor) -> bool:
+        """Whether to compute the members one after the other: large layers on some processors."""
+        return (len(self.layers) > 1 and all(isinstance(layer, BankLinear) for layer in self.layers)
+                and takes_onednn(x, self.layers[0].weight))

@@ -13,6 +13,7 @@ not have it, the layer is computed as everywhere else.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -34,7 +35,7 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = F
     Returns:
         [N, O] or [N, E, O], differentiable as often as wanted.
     """
-    if _takes_onednn(x, weight):
+    if takes_onednn(x, weight):
         if x.dim() == 2:
             return _by_onednn(x, weight, bias, relu)
         layers = zip(x.unbind(1), weight, [None] * len(weight) if bias is None else bias, strict=True)
@@ -48,7 +49,36 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = F
     return product.relu() if relu else product
 
 
-def _takes_onednn(x: Tensor, weight: Tensor) -> bool:
+def chains(x: Tensor, layers: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return what E chains of layers, each with ReLU, make of rows by oneDNN, one chain after the other.
+
+    So what lies between two layers of a chain is still in the processor's cache when the next one, or the backward
+    pass, reads it; and it takes E small blocks of memory, which the allocator keeps for the next step, instead of a
+    large one, which it gives back to the system: every page of that is a fault in every step.
+
+    Args:
+        x: [N, I] for all chains, or [N, E, I].
+        layers: W and b of each layer, [E, I, O] and [E, O].
+
+    Returns:
+        [N, E, O] of the last layer.
+    """
+    if torch.is_autocast_enabled("cpu"):
+        dtype = torch.get_autocast_dtype("cpu")
+        x, layers = x.to(dtype), [(weight.to(dtype), bias.to(dtype)) for weight, bias in layers]
+    members = list(zip(*(zip(weight, bias, strict=True) for weight, bias in layers), strict=True))
+    inputs = [x] * len(members) if x.dim() == 2 else x.unbind(1)
+    shared = x.T.contiguous() if x.dim() == 2 else None         # [I, N], for the backward pass of all first layers
+    outputs = []
+    for rows, chain in zip(inputs, members, strict=True):
+        transposed = shared
+        for weight, bias in chain:
+            rows, transposed = _by_onednn(rows, weight, bias, True, transposed), None   # [N, O]
+        outputs.append(rows)
+    return torch.stack(outputs, 1)
+
+
+def takes_onednn(x: Tensor, weight: Tensor) -> bool:
     """Whether oneDNN is the faster for this layer, or each of these, in the type that it is computed in."""
     if (torch.compiler.is_compiling() or x.device.type != "cpu"
             or len(x) * weight.shape[-2] * weight.shape[-1] < PAYS
@@ -59,40 +89,43 @@ def _takes_onednn(x: Tensor, weight: Tensor) -> bool:
     return len(dtypes) == 1 and _is_faster(*dtypes)
 
 
-def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
+def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool,
+               transposed: Tensor | None = None) -> Tensor:
     if torch.is_autocast_enabled("cpu"):
         dtype = torch.get_autocast_dtype("cpu")
         x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
-    return _Affine.apply(x.contiguous(), weight, bias, relu)
+    x = x.contiguous()
+    return _Affine.apply(x, x.T if transposed is None else transposed, weight, bias, relu)
 
 
 class _Affine(torch.autograd.Function):
+    """A layer [N, I] → [N, O]. It is given x.T, [I, N], too: without gaps, its backward pass need not copy it."""
 
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
+    def forward(x: Tensor, transposed: Tensor, weight: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
         return _onednn(x, weight, bias, relu)
 
     @staticmethod
-    def setup_context(ctx, inputs: tuple[Tensor, Tensor, Tensor | None, bool], output: Tensor) -> None:
-        x, weight, _, ctx.relu = inputs
-        ctx.save_for_backward(x, weight, output if ctx.relu else None)
+    def setup_context(ctx, inputs: tuple[Tensor, Tensor, Tensor, Tensor | None, bool], output: Tensor) -> None:
+        _, transposed, weight, _, ctx.relu = inputs
+        ctx.save_for_backward(transposed, weight, output if ctx.relu else None)
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, output = ctx.saved_tensors
+        transposed, weight, output = ctx.saved_tensors
         if ctx.relu:
             gradient = torch.ops.aten.threshold_backward(gradient, output, 0)           # [N, O]
         gradient = gradient.contiguous()
-        for_x, for_weight, for_bias, _ = ctx.needs_input_grad
-        return (_product(gradient, weight.T) if for_x else None,                        # [N, I]
-                _product(x.T, gradient) if for_weight else None,                        # [I, O]
+        for_x, _, for_weight, for_bias, _ = ctx.needs_input_grad
+        return (_product(gradient, weight.T) if for_x else None, None,                  # [N, I]
+                _product(transposed, gradient) if for_weight else None,                 # [I, O]
                 gradient.sum(0) if for_bias else None, None)
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
     """Return a @ b, differentiable itself; in bfloat16 torch takes oneDNN of its own accord."""
-    takes = a.dtype == torch.float32 and _takes_onednn(a, b)
-    return _Affine.apply(a, b, None, False) if takes else a @ b
+    takes = a.dtype == torch.float32 and takes_onednn(a, b)
+    return _Affine.apply(a, a.T, b, None, False) if takes else a @ b
 
 
 def _onednn(a: Tensor, b: Tensor, bias: Tensor | None, relu: bool) -> Tensor:

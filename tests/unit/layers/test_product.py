@@ -5,7 +5,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mtl_tutorial.layers import product
-from mtl_tutorial.layers.product import affine
+from mtl_tutorial.layers.bank import Bank
+from mtl_tutorial.layers.product import affine, chains
 
 SHAPES = {"one layer": ((64, 48), (48, 32), (32,)), "side by side": ((64, 3, 48), (3, 48, 32), (3, 32)),
           "one member": ((64, 1, 48), (1, 48, 32), (1, 32))}
@@ -171,3 +172,59 @@ def test_torchs_counter_counts_the_layer_by_either_library():
         with FlopCounterMode(display=False) as counter:
             affine(torch.randn(rows, inputs), torch.randn(inputs, outputs), torch.randn(outputs), relu=True)
         assert counter.get_total_flops() == 2 * rows * inputs * outputs
+
+
+CHAINS = {"one input for all": (64, 48), "an input for each": (64, 3, 48)}
+
+
+def chain_operands(rows):
+    x, *layers = (drawn(*shape, seed=seed).requires_grad_()
+                  for seed, shape in enumerate((rows, (3, 48, 32), (3, 32), (3, 32, 16), (3, 16))))
+    return x, layers
+
+
+def plain_chains(x, layers):
+    rows = x.double() if x.dim() == 3 else x.double().unsqueeze(1).expand(-1, 3, -1)
+    for weight, bias in zip(layers[::2], layers[1::2], strict=True):
+        rows = plain(rows, weight, bias, relu=True)
+    return rows
+
+
+@pytest.mark.parametrize("rows", CHAINS.values(), ids=CHAINS)
+def test_chains_give_the_values_and_both_derivatives_of_the_definition(by_onednn, rows):
+    x, layers = chain_operands(rows)
+    found, wanted = chains(x, list(zip(layers[::2], layers[1::2], strict=True))), plain_chains(x, layers)
+    assert len(by_onednn) == 6
+    torch.testing.assert_close(found.double(), wanted, rtol=0, atol=5e-4)
+    second = []
+    for output in (found, wanted):
+        first = torch.autograd.grad((output.double() * drawn(*output.shape, seed=9)).sum(), (x, *layers),
+                                    create_graph=True)
+        second.append((*first, *torch.autograd.grad(sum(each.double().pow(2).sum() for each in first),
+                                                    (x, *layers[::2]))))
+    for one, other in zip(*second, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * other.abs().max().item())
+        assert other.abs().sum() > 0
+
+
+@pytest.mark.parametrize("rows", CHAINS.values(), ids=CHAINS)
+def test_chains_are_computed_in_the_type_of_autocast(by_onednn, rows):
+    x, layers = chain_operands(rows)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = chains(x, list(zip(layers[::2], layers[1::2], strict=True)))
+    assert found.dtype == torch.bfloat16
+    wanted = plain_chains(x, layers)
+    torch.testing.assert_close(found.double(), wanted, rtol=0.03, atol=0.03 * wanted.abs().max().item())
+    for gradient, source in zip(gradients(found, (x, *layers)), (x, *layers), strict=True):
+        assert gradient.dtype == torch.float32
+        assert gradient.shape == source.shape
+
+
+@pytest.mark.parametrize("widths", [(32, 16), (32,)])
+@pytest.mark.parametrize("rows", [(64, 48), (64, 1, 48), (64, 3, 48)])
+def test_a_bank_computes_the_same_by_either_library(by_onednn, monkeypatch, rows, widths):
+    bank, x = Bank(3, 48, widths), drawn(*rows)
+    fast, steps = bank(x), len(by_onednn)
+    monkeypatch.setattr(product, "PAYS", float("inf"))
+    torch.testing.assert_close(fast, bank(x), rtol=0, atol=5e-5)
+    assert (steps, len(by_onednn)) == (1 if widths == (32,) and rows != (64, 3, 48) else 3 * len(widths), steps)
