@@ -1,6 +1,6 @@
 """The same architectures in the libraries that people would train them with, each by its own fit path.
 
-The names of ids, the widths and the losses are equal; embeddings without weight decay, Adam at its default rate.
+Ids, widths, losses and the start of the embeddings are equal; Adam at its default rate, without weight decay.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from benchmarks.click_log import as_columns, tasks_of
 from mtl_tutorial.data.table import Table
@@ -25,6 +26,7 @@ from mtl_tutorial.training import fit
 ARCHITECTURES = ("Shared-Bottom", "MMoE", "PLE")
 DIM, EXPERTS, WIDTHS, TOWER, BATCH = 16, 8, (256, 128), (64,), 2048
 OWN, SHARED, LEVELS = 2, 2, 2           # experts per task and shared, and levels of PLE
+STD = 1e-4                              # of the embeddings at the start, as both peers have it
 
 
 class Candidate(NamedTuple):
@@ -34,12 +36,14 @@ class Candidate(NamedTuple):
     probabilities: Callable[[Table], np.ndarray]        # of other rows, [N, K]
 
 
-def ours(architecture: str, log: Table, precision: str) -> Candidate:
-    """Return ours, trained by ``fit``."""
+def ours(architecture: str, log: Table, precision: str, std: float | None = STD) -> Candidate:
+    """Return ours, trained by ``fit``; its embeddings start at a standard deviation of ``std``, or as they are."""
     tasks = tasks_of(log)
     sizes = {"Shared-Bottom": (), "MMoE": (EXPERTS,), "PLE": (OWN, SHARED)}[architecture]
     kind = {"Shared-Bottom": SharedBottom, "MMoE": MMoE, "PLE": PLE}[architecture]
     model = kind(log.schema, tasks, DIM, *sizes, WIDTHS, TOWER)
+    if std is not None:
+        nn.init.normal_(model.encoder.embedding.table.weight, std=std)
 
     def probabilities(rows: Table) -> np.ndarray:
         found = predict(model, rows, tasks)
@@ -102,21 +106,23 @@ def rechub(architecture: str, log: Table) -> Candidate:
     return Candidate(_silent(lambda: trainer.train_one_epoch(batches)), probabilities)
 
 
-PEERS: dict[str, Callable[[str, Table], Candidate]] = {"DeepCTR-Torch": deepctr, "torch-rechub": rechub}
+Maker = Callable[[str, Table], Candidate]       # from an architecture's name and the rows to train on
+PEERS: dict[str, Maker] = {"DeepCTR-Torch": deepctr, "torch-rechub": rechub}
+OWN_START: dict[str, Maker] = {"ours, fp32, its own start": functools.partial(ours, precision="fp32", std=None)}
 
 
-def candidates(architecture: str, log: Table, precisions: Sequence[str], seed: int = 0,
-               peers: bool = True) -> dict[str, Candidate]:
-    """Return name -> ours in each precision, and the peers if wanted, all new."""
-    makers = {f"ours, {precision}": functools.partial(ours, precision=precision) for precision in precisions}
-    if peers:
-        makers |= PEERS
-    return {name: _seeded(seed, make, architecture, log) for name, make in makers.items()}
+def in_precisions(precisions: Sequence[str]) -> dict[str, Maker]:
+    """Return name -> what makes ours, in each precision."""
+    return {f"ours, {precision}": functools.partial(ours, precision=precision) for precision in precisions}
 
 
-def _seeded(seed: int, make: Callable[[str, Table], Candidate], architecture: str, log: Table) -> Candidate:
-    torch.manual_seed(seed)
-    return make(architecture, log)
+def make_all(makers: Mapping[str, Maker], architecture: str, log: Table, seed: int = 0) -> dict[str, Candidate]:
+    """Return name -> a new candidate, each from the same seed."""
+    made = {}
+    for name, make in makers.items():
+        torch.manual_seed(seed)
+        made[name] = make(architecture, log)
+    return made
 
 
 def _silent(call: Callable[[], object]) -> Callable[[], None]:
