@@ -25,7 +25,7 @@ LAYERS = ((INPUTS, WIDTHS[0]), WIDTHS)           # I and O of an expert's two la
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 GROUPS = {                              # what the profiler calls it, by its beginning -> what it is
     "products": ("mkldnn::_linear_pointwise", "aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm"),
-    "embeddings": ("aten::index", "aten::embedding", "aten::_index"),
+    "embeddings": ("aten::index", "aten::embedding", "aten::scatter_add"),
     "Adam": ("aten::_fused_adam", "Optimizer."),
     "losses": ("aten::binary_cross", "aten::log_sigmoid", "aten::where", "aten::div", "aten::exp"),
     "elementwise, sums, copies": ("aten::threshold", "aten::clamp", "aten::relu", "aten::add", "aten::mul",
