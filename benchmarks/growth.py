@@ -112,7 +112,7 @@ def draw(curves: Curves) -> Figure:
             ax.plot(list(curves[name]), [1e6 * timing.median for timing in curves[name].values()], label=label)
         if len(lines) > 1:
             ax.legend(fontsize=9)
-        ax.set(xscale="log", yscale="log", xlabel=what, title=f"slope {slope(curves[what]):.2f}")
+        ax.set(xscale="log", yscale="log", xlabel=what, title=f"slope {slope(curves[what]):z.2f}")
         ax.set_xticks(list(curves[what]), [f"{count:,}" if count < 1000 else f"$10^{{{round(math.log10(count))}}}$"
                                            for count in curves[what]])
         ax.xaxis.minorticks_off()
@@ -128,7 +128,7 @@ def compare(form: Form) -> Report:
     """Time all sizes."""
     curves = measure(QUICK if form.quick else GROWTH, form.rounds)
     rows = [[what, f"{count:,}", f"{1e6 * timing.median:.1f}", ratio(timing.over(curve[min(curve)])),
-             f"{slope(curve):.2f}" if count == max(curve) and len(curve) > 1 else ""]
+             f"{slope(curve):z.2f}" if count == max(curve) and len(curve) > 1 else ""]
             for what, curve in curves.items() for count, timing in curve.items()]
     result = table(["what grows", "to", "µs per row", "over the fewest", "slope"], rows)
     return Report(f"""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.click_log import click_log, tasks_of
 from benchmarks.comparison import Form, Report, main
@@ -17,21 +15,13 @@ from benchmarks.rounds import Timing, interleaved
 from benchmarks.targets import Finding
 from benchmarks.throughput import precisions
 from mtl_tutorial.models.mmoe import MMoE
+from mtl_tutorial.profiling import GROUPS, REST, shares_of_time
 from mtl_tutorial.training import fit
 
 FIELDS, TASKS = 16, 2
 INPUTS = FIELDS * DIM
 LAYERS = ((INPUTS, WIDTHS[0]), WIDTHS)           # I and O of an expert's two layers
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-GROUPS = {                              # what the profiler calls it, by its beginning -> what it is
-    "products": ("mkldnn::_linear_pointwise", "aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm"),
-    "embeddings": ("aten::index", "aten::embedding", "aten::scatter_add"),
-    "Adam": ("aten::_fused_adam", "Optimizer."),
-    "losses": ("aten::binary_cross", "aten::log_sigmoid", "aten::where", "aten::div", "aten::exp"),
-    "elementwise, sums, copies": ("aten::threshold", "aten::clamp", "aten::relu", "aten::add", "aten::mul",
-                                  "aten::sum", "aten::_softmax", "aten::copy_", "aten::cat", "aten::fill_"),
-}
-REST = "Python and what is left"
 
 
 def flops_per_row() -> int:
@@ -88,21 +78,6 @@ def training(precision: str, steps: int) -> Callable[[], object]:
     torch.manual_seed(0)
     model = MMoE(log.schema, tasks, DIM, EXPERTS, WIDTHS, TOWER)
     return lambda: fit(model, log, tasks, epochs=1, batch_size=BATCH, precision=precision)
-
-
-def shares_of_time(train: Callable[[], object]) -> dict[str, float]:
-    """Profile a training and return what -> its share of the time."""
-    with profile(activities=[ProfilerActivity.CPU]) as profiled:
-        start = time.perf_counter()
-        train()
-        total = time.perf_counter() - start
-    seconds = dict.fromkeys(GROUPS, 0.0)
-    for event in profiled.key_averages():
-        group = next((group for group, names in GROUPS.items() if event.key.startswith(names)), None)
-        if group:
-            seconds[group] += 1e-6 * event.self_cpu_time_total
-    shares = {group: taken / total for group, taken in seconds.items()}
-    return shares | {REST: 1 - sum(shares.values())}
 
 
 def share_reached(step: Timing, alone: Timing) -> Timing:
