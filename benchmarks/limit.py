@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -14,11 +16,12 @@ from benchmarks.report import milliseconds, ratio, table
 from benchmarks.rounds import Timing, interleaved
 from benchmarks.targets import Finding
 from benchmarks.throughput import precisions
+from mtl_tutorial.layers.bank import Bank
 from mtl_tutorial.models.mmoe import MMoE
 from mtl_tutorial.profiling import GROUPS, REST, shares_of_time
 from mtl_tutorial.training import fit
 
-FIELDS, TASKS = 16, 2
+FIELDS, TASKS, STEPS = 16, 2, 20
 INPUTS = FIELDS * DIM
 LAYERS = ((INPUTS, WIDTHS[0]), WIDTHS)           # I and O of an expert's two layers
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -51,15 +54,21 @@ def by_onednn(a: Tensor, b: Tensor) -> Tensor:
 
 
 def products(multiply: Callable[[Tensor, Tensor], Tensor], dtype: torch.dtype) -> Callable[[], None]:
-    """Return the large products of a step, forward and both of backward, expert by expert, and nothing else."""
-    operands = [(torch.randn(BATCH, inputs, dtype=dtype), torch.randn(inputs, outputs, dtype=dtype),
-                 torch.randn(BATCH, outputs, dtype=dtype)) for _ in range(EXPERTS) for inputs, outputs in LAYERS]
+    """Return the large products of a step, forward and both of backward, expert by expert, and nothing else.
+
+    Every factor lies in memory as it is wanted: what a step turns around first has been turned around before.
+    """
+    x = torch.randn(BATCH, INPUTS, dtype=dtype)                     # all experts read it
+    factors = []
+    for _ in range(EXPERTS):
+        for rows, (inputs, outputs) in zip((x, torch.randn(BATCH, WIDTHS[0], dtype=dtype)), LAYERS, strict=True):
+            weight = torch.randn(inputs, outputs, dtype=dtype)
+            gradient = torch.randn(BATCH, outputs, dtype=dtype)
+            factors += [(rows, weight), (gradient, weight.T.contiguous()), (rows.T.contiguous(), gradient)]
 
     def run() -> None:
-        for x, weight, gradient in operands:
-            multiply(x, weight)
-            multiply(gradient, weight.T)
-            multiply(x.T, gradient)
+        for pair in factors:
+            multiply(*pair)
     return run
 
 
@@ -71,13 +80,18 @@ def ways() -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
     return found
 
 
-def training(precision: str, steps: int) -> Callable[[], object]:
-    """Return an epoch of so many steps."""
-    log = click_log(steps * BATCH, FIELDS)
+def training(precision: str, by_member: bool = True) -> Callable[[], object]:
+    """Return an epoch of STEPS steps; the experts as the package has them, by member or not, or side by side."""
+    log = click_log(STEPS * BATCH, FIELDS)
     tasks = tasks_of(log)
     torch.manual_seed(0)
     model = MMoE(log.schema, tasks, DIM, EXPERTS, WIDTHS, TOWER)
-    return lambda: fit(model, log, tasks, epochs=1, batch_size=BATCH, precision=precision)
+    experts = nullcontext() if by_member else patch.object(Bank, "is_faster_member_by_member", return_value=False)
+
+    def train() -> None:
+        with experts:
+            fit(model, log, tasks, epochs=1, batch_size=BATCH, precision=precision)
+    return train
 
 
 def share_reached(step: Timing, alone: Timing) -> Timing:
@@ -93,23 +107,26 @@ def best_way(times: Mapping[tuple[str, str], Timing], precision: str) -> str:
 
 def compare(form: Form) -> Report:
     """Time a step beside its large products alone, in both precisions, and profile it."""
-    steps = 3 if form.quick else 10
-    trainings = {precision: training(precision, steps) for precision in precisions()}
+    trainings = {precision: training(precision) for precision in precisions()}
     candidates = {(precision, "step"): train for precision, train in trainings.items()}
+    candidates |= {(precision, "side by side"): training(precision, by_member=False) for precision in trainings}
     candidates |= {(precision, way): products(multiply, DTYPES[precision])
                    for precision in trainings for way, multiply in ways().items()}
     times = interleaved(candidates, form.rounds, warm_up=1)
     rows, reached, profiles = [], {}, {}
     for precision, train in trainings.items():
-        step, best = times[precision, "step"].per(steps), best_way(times, precision)
-        reached[precision] = share_reached(step, times[precision, best])
+        best = best_way(times, precision)
         for way in ways():
             alone = times[precision, way]
             rows.append([precision, f"the experts' products alone, {way}", milliseconds(alone),
                          f"{1e-9 * flops_of_products() / alone.median:.0f}", ""])
-        rows.append([precision, "a step of training", milliseconds(step),
-                     f"{1e-9 * flops_per_row() * BATCH / step.median:.0f}",
-                     f"{ratio(reached[precision])} of {best}"])
+        for name, what in (("side by side", "a step of training, the experts side by side"),
+                           ("step", "a step of training, as the package does it")):
+            step = times[precision, name].per(STEPS)
+            reached[precision] = share_reached(step, times[precision, best])
+            rows.append([precision, what, milliseconds(step),
+                         f"{1e-9 * flops_per_row() * BATCH / step.median:.0f}",
+                         f"{ratio(reached[precision])} of {best}"])
         profiles[precision] = shares_of_time(train)
     result = table(["precision", "what", "ms", "GFLOP/s", "share of the rate"], rows)
     where = table(["of a step's time", *profiles],
@@ -122,8 +139,9 @@ def compare(form: Form) -> Report:
     return Report(f"""
 MMoE at the size of *Throughput*, by `fit`: {flops_per_row() / 1e6:.2f} million floating-point operations per row
 and step, {BATCH} rows per step. Held against the rate of the experts' products alone, expert by expert, forward and
-backward, by whatever torch multiplies such matrices fastest with on this machine. Median of {form.rounds}
-interleaved rounds with quartiles; ratios are taken round by round.
+backward, by whatever torch multiplies such matrices fastest with on this machine, every factor laid out as it is
+wanted. *As the package does it*: the experts one after the other where that is faster (`Bank`). Median of
+{form.rounds} interleaved rounds with quartiles; ratios are taken round by round.
 
 {result}
 

@@ -1,6 +1,7 @@
 """The same architectures in the libraries that people would train them with, each by its own fit path.
 
-Ids, widths, losses and the start of the embeddings are equal; Adam at its default rate, without weight decay.
+Ids, widths, the cross-entropy of each task and the start of the embeddings are equal; Adam at its default rate,
+without weight decay. What else a library does in its own way stays; ``throughput`` names it beside its figures.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def deepctr(architecture: str, log: Table) -> Candidate:
     from deepctr_torch.models.multitask.sharedbottom import SharedBottom as DeepSharedBottom
     fields = [SparseFeat(name, size, embedding_dim=DIM)
               for name, size in zip(log.field_names, log.cardinalities, strict=True)]
-    common = {"tower_dnn_hidden_units": TOWER, "l2_reg_embedding": 0, "task_names": list(log.targets)}
+    common = {"tower_dnn_hidden_units": TOWER, "l2_reg_embedding": 0, "task_names": list(log.targets),
+              "seed": torch.initial_seed()}         # it seeds torch anew, with 1024 if left out
     experts = {"expert_dnn_hidden_units": WIDTHS, "gate_dnn_hidden_units": ()}
     if architecture == "Shared-Bottom":
         model = DeepSharedBottom(fields, bottom_dnn_hidden_units=WIDTHS, **common)

@@ -14,7 +14,7 @@ NO_STACK = "a stack of repeats updates its embedding tables whole: train the rep
 def sparse_updates(model: nn.Module, on: bool = True) -> nn.Module:
     """Let every step of ``fit`` touch only those rows of the embedding tables that its batch looks up.
 
-    The time of a step then no longer grows with the tables. It pays from some 10^5 rows of all tables together;
+    The time of a step then hardly grows with the tables. It pays from some 10^5 rows of all tables together;
     smaller ones are updated faster as a whole. What changes in the training is said at :class:`LazyAdam`.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,14 +12,12 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-GROUPS = {                              # what the profiler calls it, by its beginning -> what it is
-    "products": ("mkldnn::_linear_pointwise", "aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm"),
-    "embeddings": ("aten::index", "aten::embedding", "aten::scatter_add"),
-    "Adam": ("aten::_fused_adam", "Optimizer."),
-    "elementwise, sums, copies": ("aten::threshold", "aten::clamp", "aten::relu", "aten::add", "aten::mul",
-                                  "aten::div", "aten::exp", "aten::sum", "aten::_softmax", "aten::copy_",
-                                  "aten::cat", "aten::fill_", "aten::binary_cross", "aten::log_sigmoid",
-                                  "aten::where"),
+GROUPS = {                              # what it is -> what the profiler calls it
+    "products": r"mkldnn::_linear_pointwise|aten::(mm|bmm|addmm|baddbmm)",
+    "lookups, of embeddings and of the batch": r"aten::(index|embedding|scatter_add)(_.*)?",
+    "Adam": r"aten::_fused_adam.*|Optimizer\..*",
+    "elementwise, sums, copies": r"aten::(threshold|clamp|relu|add|sub|mul|div|exp|neg|sum|_softmax|copy|cat|fill|"
+                                 r"where|binary_cross_entropy|log_sigmoid)(_.*)?",
 }
 REST = "Python and what is left"
 
@@ -29,11 +28,16 @@ class Work(NamedTuple):
     operations: int     # floating-point operations of its matrix products; a multiplication and an addition are two
     calls: int          # of torch's operators
 
+    def __sub__(self, other: Work) -> Work:
+        """Return by how much more work this is."""
+        return Work(self.operations - other.operations, self.calls - other.calls)
+
 
 def work_of(call: Callable[[], object]) -> Work:
     """Do a computation and count its work, backward passes included.
 
-    The same work is counted on every machine and in every run, however busy the machine is.
+    Every run counts the same, however busy the machine is. Operations are the same on every machine, too; calls may
+    differ where a layer is computed by another library or on another device.
     """
     with FlopCounterMode(display=False) as operations, _Calls() as calls:
         call()
@@ -52,7 +56,7 @@ def shares_of_time(call: Callable[[], object]) -> dict[str, float]:
         total = time.perf_counter() - start
     seconds = dict.fromkeys(GROUPS, 0.0)
     for event in profiled.key_averages():
-        group = next((group for group, names in GROUPS.items() if event.key.startswith(names)), None)
+        group = next((group for group, names in GROUPS.items() if re.fullmatch(names, event.key)), None)
         if group:
             seconds[group] += 1e-6 * event.self_cpu_time_total
     shares = {group: taken / total for group, taken in seconds.items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mtl_tutorial.allocator import keep_freed_memory
 from mtl_tutorial.balancing.aggregator import Aggregator
 from mtl_tutorial.balancing.forward import forward
 from mtl_tutorial.balancing.scalarizer import Scalarizer, Sum
@@ -88,6 +89,7 @@ def fit(model: nn.Module, table: Table, tasks: Sequence[Task], balance: Scalariz
         def monitor(model: nn.Module, rows: Table) -> Tensor:
             return -mean_losses(model, rows, tasks).sum(-1)
     device = torch.device(device) if device is not None else find_device()
+    keep_freed_memory()
     balance = (balance or Sum()).to(device)
     model.to(device)
     table = table.only([task.name for task in tasks]).to(device)

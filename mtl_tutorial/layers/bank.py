@@ -61,13 +61,14 @@ class Bank(nn.Module):
         """Map [B, I] or [B, 1, I] (shared input), or [B, E, I], to [B, E, H]."""
         if x.dim() == 3 and x.shape[1] == 1:
             x = x.squeeze(1)                                                            # [B, I]
-        if self._is_faster_member_by_member(x):
+        if self.is_faster_member_by_member(x):
             return chains(x, [(layer.weight, layer.bias) for layer in self.layers])     # [B, E, H]
         for layer in self.layers:
             x = layer(x, relu=True) if isinstance(layer, BankLinear) else layer(x).relu()   # [B, E, ·]
         return x if x.dim() == 3 else x.unsqueeze(1).expand(-1, self.members, -1)
 
-    def _is_faster_member_by_member(self, x: Tensor) -> bool:
-        """Whether to compute the members one after the other: large layers on some processors."""
-        return (len(self.layers) > 1 and all(isinstance(layer, BankLinear) for layer in self.layers)
-                and takes_onednn(x, self.layers[0].weight))
+    def is_faster_member_by_member(self, x: Tensor) -> bool:
+        """Whether to compute the members one after the other: large layers, and no others, on some processors."""
+        return len(self.layers) > 1 and all(
+            type(layer) is BankLinear and not layer._forward_hooks and not layer._forward_pre_hooks
+            and takes_onednn(x, layer.weight) for layer in self.layers)

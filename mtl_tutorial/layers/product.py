@@ -33,7 +33,7 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = F
         relu: whether ReLU follows.
 
     Returns:
-        [N, O] or [N, E, O], differentiable as often as wanted.
+        [N, O] or [N, E, O], differentiable by backward passes as often as wanted.
     """
     if takes_onednn(x, weight):
         if x.dim() == 2:
@@ -68,7 +68,8 @@ def chains(x: Tensor, layers: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
         x, layers = x.to(dtype), [(weight.to(dtype), bias.to(dtype)) for weight, bias in layers]
     members = list(zip(*(zip(weight, bias, strict=True) for weight, bias in layers), strict=True))
     inputs = [x] * len(members) if x.dim() == 2 else x.unbind(1)
-    shared = x.T.contiguous() if x.dim() == 2 else None         # [I, N], for the backward pass of all first layers
+    is_shared = x.dim() == 2 and torch.is_grad_enabled()
+    shared = x.T.contiguous() if is_shared else None            # [I, N], for the backward pass of all first layers
     outputs = []
     for rows, chain in zip(inputs, members, strict=True):
         transposed = shared
@@ -118,8 +119,15 @@ class _Affine(torch.autograd.Function):
         gradient = gradient.contiguous()
         for_x, _, for_weight, for_bias, _ = ctx.needs_input_grad
         return (_product(gradient, weight.T) if for_x else None, None,                  # [N, I]
-                _product(transposed, gradient) if for_weight else None,                 # [I, O]
+                _outer(transposed, gradient) if for_weight else None,                   # [I, O]
                 gradient.sum(0) if for_bias else None, None)
+
+
+def _outer(transposed: Tensor, gradient: Tensor) -> Tensor:
+    """Return x.T @ gradient. oneDNN copies what is transposed on its left: let that be the narrower of the two."""
+    if transposed.is_contiguous() or len(transposed) <= gradient.shape[1]:
+        return _product(transposed, gradient)
+    return _product(gradient.T, transposed.T).T.contiguous()
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
